@@ -1,0 +1,86 @@
+"""The one small interface that callers of the daemon see; what carries it is in files beside this one.
+
+Messages are bytes on both sides: encoding belongs to the caller, so that no generated stub need be
+imported to open a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeAlias
+
+__all__ = ["Channel", "Duplex", "Metadata", "ServerStream"]
+
+Metadata: TypeAlias = Sequence[tuple[str, str]]
+"""Request metadata: lower-case keys, repeated keys allowed."""
+
+
+class ServerStream(Protocol):
+    """A call with one request and many responses."""
+
+    async def initial_metadata(self) -> Metadata:
+        """The response headers, once the daemon has sent them."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Each response; ends when the daemon ends the call well, raises RPCError otherwise."""
+        ...
+
+
+class Duplex(Protocol):
+    """A call with many messages both ways."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message; returns when the transport has taken it (backpressure).
+
+        Raises:
+            RPCError: the call has ended.
+        """
+        ...
+
+    async def receive(self) -> bytes | None:
+        """The next message, None when the daemon has ended the call well.
+
+        Raises:
+            RPCError: the call ended badly.
+        """
+        ...
+
+    async def done_sending(self) -> None:
+        """Half-close: no more messages from here."""
+        ...
+
+
+class Channel(Protocol):
+    """A connection to one daemon, shared by all calls of a client."""
+
+    @property
+    def address(self) -> str:
+        """The address as the user gave it."""
+        ...
+
+    async def unary(
+        self, method: str, request: bytes = b"", *, metadata: Metadata = (), timeout: float | None = None
+    ) -> bytes:
+        """One request, one response. Cancelling the awaiting task cancels the call in the daemon.
+
+        Raises:
+            ConnectError: nothing answers at the address.
+            RPCError: the daemon refused.
+        """
+        ...
+
+    def server_stream(
+        self, method: str, request: bytes = b"", *, metadata: Metadata = ()
+    ) -> AbstractAsyncContextManager[ServerStream]:
+        """One request, many responses. Leaving the context cancels what is left of the call."""
+        ...
+
+    def duplex(self, method: str, *, metadata: Metadata = ()) -> AbstractAsyncContextManager[Duplex]:
+        """Messages both ways. Leaving the context cancels what is left of the call."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connection; calls under way end with an error."""
+        ...
