@@ -1,0 +1,1 @@
+"""From a daemon's gRPC reflection to ``protos/`` and ``pybuildkit/_pb/``."""
