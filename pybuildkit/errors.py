@@ -17,6 +17,7 @@
     ├─ SessionError                           .method; something we serve to the daemon failed
     │  ├─ ProtocolError                       bytes that are not what the protocol allows
     │  └─ TransferError(.path)                a file could not be sent or received
+    ├─ ContentError                           .reason; a content store on this machine refuses
     ├─ DefinitionError(ValueError)            a bad graph, found before anything is sent
     └─ ConfigError(ValueError)                a bad argument, address, output, cache or secret
 
@@ -26,7 +27,7 @@ No grpc or protobuf object is ever inside one. Texts end with what to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pybuildkit.details import Detail, SourceError
@@ -39,6 +40,7 @@ __all__ = [
     "ConnectError",
     "ConnectTimeout",
     "ConnectionLost",
+    "ContentError",
     "DaemonError",
     "DefinitionError",
     "EntitlementError",
@@ -306,3 +308,32 @@ class TransferError(SessionError):
     def __init__(self, message: str, *, path: str = "", method: str = "") -> None:
         super().__init__(message, method=method)
         self.path = path
+
+
+class ContentError(BuildKitError):
+    """A content store on this machine (a local cache, an OCI layout) can not do what was asked.
+
+    Attributes:
+        reason: what kind of refusal: ``not-found``, ``exists``, ``invalid`` (a bad digest, reference or filter),
+            ``mismatch`` (size or digest are not the promised ones), ``range``, ``busy``, ``read-only``,
+            ``unsupported`` or ``corrupt``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal[
+            "not-found",
+            "exists",
+            "invalid",
+            "mismatch",
+            "range",
+            "busy",
+            "read-only",
+            "unsupported",
+            "corrupt",
+        ],
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
