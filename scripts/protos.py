@@ -3,7 +3,8 @@
 
     protos.py render [ADDRESS]   write protos/ from a daemon's gRPC reflection
     protos.py generate           write the stubs from protos/
-    protos.py check [ADDRESS]    do both in a temporary folder, fail on any difference
+    protos.py check [ADDRESS]    do both in a temporary folder, fail on any difference; then import the
+                                 stubs on each protobuf runtime that is allowed
 
 Without an address a private daemon is started from ``.tools/bin/buildkitd`` (needs root). The work is
 done in its own environment, ``.tools/protos-venv``, which is made when it is missing.
@@ -84,8 +85,16 @@ def _failures() -> tuple[type[Exception], ...]:
     from scripts.wire.private import PrivateDaemonError
     from scripts.wire.reflect import ReflectionError
     from scripts.wire.render import RenderError
+    from scripts.wire.runtimes import RuntimeMismatchError
 
-    return (ContractError, GenerateError, PrivateDaemonError, ReflectionError, RenderError)
+    return (
+        ContractError,
+        GenerateError,
+        PrivateDaemonError,
+        ReflectionError,
+        RenderError,
+        RuntimeMismatchError,
+    )
 
 
 @contextmanager
@@ -153,6 +162,10 @@ def _check(address: str | None) -> int:
         print(f"protos: {len(differences)} files differ; `make protos` renews them", file=sys.stderr)
         return 1
     print("protos: daemon, protos and stubs agree")
+    from scripts.wire.runtimes import check_imports
+
+    check_imports(ROOT, TOOLS / "runtimes")
+    print("protos: the stubs are imported on every protobuf runtime that is allowed")
     return 0
 
 
