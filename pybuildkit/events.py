@@ -23,8 +23,8 @@ __all__ = [
     "VertexLog",
     "VertexStarted",
     "VertexStatus",
+    "VertexWarned",
     "VertexWarning",
-    "Warning",
 ]
 
 
@@ -165,10 +165,10 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001 - the field's own name
+class VertexWarned:
     """A frontend's warning."""
 
     warning: VertexWarning
 
 
-Event: TypeAlias = VertexStarted | VertexCompleted | Log | Transfer | Warning
+Event: TypeAlias = VertexStarted | VertexCompleted | Log | Transfer | VertexWarned

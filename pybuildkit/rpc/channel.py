@@ -61,7 +61,12 @@ class Channel(Protocol):
         ...
 
     async def unary(
-        self, method: str, request: bytes = b"", *, metadata: Metadata = (), timeout: float | None = None
+        self,
+        method: str,
+        request: bytes = b"",
+        *,
+        metadata: Metadata = (),
+        timeout: float | None = None,  # noqa: ASYNC109 - the daemon is told of it too
     ) -> bytes:
         """One request, one response. Cancelling the awaiting task cancels the call in the daemon.
 

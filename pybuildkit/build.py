@@ -1,0 +1,233 @@
+"""One build: a task group that holds its session, its progress and its solve, and outlives none of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from pybuildkit.control.solve import SOLVE, SolveRequest, decode_response
+from pybuildkit.control.status import STATUS, decode_status_response, encode_status_request
+from pybuildkit.errors import BuildCancelled, BuildKitError, RPCError
+from pybuildkit.events import Event, SolveStatus
+from pybuildkit.progress import Progress
+from pybuildkit.result import Result
+from pybuildkit.rpc.channel import Channel
+from pybuildkit.session.session import Session
+
+__all__ = ["Build", "Plan", "run_build"]
+
+STATUS_PATIENCE = 5.0
+"""T16: seconds without news after which Status is given up, once Solve has returned."""
+
+CANCEL_PATIENCE = 1.0
+"""The same after a cancel: the daemon only has to say which vertices it stopped."""
+
+REFUSED_PATIENCE = 0.5
+"""The same for a request that failed before any vertex was heard of."""
+
+BATCHES = 256
+"""How many batches may wait for a reader before Status waits too."""
+
+
+class Plan(Protocol):
+    """What a build needs beside a channel: made by the planning layer, run here."""
+
+    @property
+    def request(self) -> SolveRequest:
+        """What the daemon is told."""
+        ...
+
+    @property
+    def session(self) -> Session:
+        """What the daemon may ask for."""
+        ...
+
+    async def finish(self, response: dict[str, str]) -> dict[str, str]:
+        """Complete the results on this side after a solve that went well; the metadata of the result."""
+        ...
+
+    def explain(self, error: BuildKitError, progress: Progress) -> BuildKitError:
+        """The error that the caller sees for a solve that went badly."""
+        ...
+
+
+class Build:
+    """A build under way.
+
+    Iterate over it for events, or over ``status()`` for the daemon's batches; only one of both. Nothing need be
+    read: a build that is not watched runs as well.
+    """
+
+    def __init__(self, channel: Channel, plan: Plan, *, watched: bool) -> None:
+        self._channel = channel
+        self._plan = plan
+        self._progress = Progress()
+        self._solve_scope = anyio.CancelScope()
+        self._status_scope = anyio.CancelScope()
+        self._status_ended = anyio.Event()
+        self._cancelled = False
+        self._done = anyio.Event()
+        self._result: Result | None = None
+        self._error: BuildKitError | None = None
+        self._last_news = time.monotonic()
+        self._send: MemoryObjectSendStream[SolveStatus] | None = None
+        self._receive: MemoryObjectReceiveStream[SolveStatus] | None = None
+        if watched:
+            self._send, self._receive = anyio.create_memory_object_stream[SolveStatus](BATCHES)
+
+    @property
+    def ref(self) -> str:
+        """The build's id: the key of its history record, and of its progress for other clients."""
+        return self._plan.request.ref
+
+    @property
+    def progress(self) -> Progress:
+        """What is known of the vertices so far."""
+        return self._progress
+
+    @property
+    def done(self) -> bool:
+        """Whether the build has ended, well or badly."""
+        return self._done.is_set()
+
+    def cancel(self) -> None:
+        """Stop the build in the daemon. ``result()`` then raises BuildCancelled; once ended it does nothing."""
+        if not self.done:
+            self._cancelled = True
+            self._solve_scope.cancel()
+
+    async def status(self) -> AsyncIterator[SolveStatus]:
+        """The daemon's batches of progress as they come; ends with the build."""
+        if self._receive is None:
+            return
+        async for batch in self._receive:
+            yield batch
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Events as they come; ends with the build."""
+        folded = Progress()
+        async for batch in self.status():
+            for event in folded.feed(batch):
+                yield event
+
+    async def result(self) -> Result:
+        """Wait for the end.
+
+        Raises:
+            BuildError: the build failed; the subclass says how.
+            SessionError: something this side serves to the daemon failed.
+            RPCError: the daemon refused the request, or went away.
+        """
+        if self._receive is not None and not self.done:
+            # Whoever waits here reads no events; Status must not wait for them.
+            self._receive.close()
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    async def _run(self) -> None:
+        started = time.monotonic()
+        response: dict[str, str] | None = None
+        error: BuildKitError | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._follow)
+                try:
+                    response = await self._solve()
+                except BuildKitError as exc:
+                    error = exc
+                tasks.start_soon(self._give_up_on_status, self._patience(response))
+            if response is not None:
+                metadata = await self._plan.finish(response)
+                self._result = Result(
+                    ref=self.ref,
+                    metadata=metadata,
+                    warnings=self._progress.warnings,
+                    duration=time.monotonic() - started,
+                )
+            elif error is not None:
+                self._error = self._plan.explain(error, self._progress)
+            else:
+                self._error = BuildCancelled("the build was cancelled", ref=self.ref, code="CANCELLED")
+        except BuildKitError as exc:
+            self._error = exc
+        except BaseException:
+            self._error = BuildCancelled("the build was cancelled", ref=self.ref, code="CANCELLED")
+            raise
+        finally:
+            self._done.set()
+            if self._send is not None:
+                self._send.close()
+
+    async def _solve(self) -> dict[str, str] | None:
+        """The session and, inside it, the solve (S13); None when it was cancelled."""
+        with self._solve_scope:
+            async with self._plan.session.open(self._channel):
+                return decode_response(await self._channel.unary(SOLVE, self._plan.request.encode()))
+        return None
+
+    async def _follow(self) -> None:
+        """Read Status until it ends. Its own failure is not the build's: Solve says what happened."""
+        with self._status_scope:
+            try:
+                async with self._channel.server_stream(STATUS, encode_status_request(self.ref)) as stream:
+                    async for message in stream:
+                        self._last_news = time.monotonic()
+                        await self._hand_out(decode_status_response(message))
+            except RPCError:
+                pass
+        self._status_ended.set()
+
+    async def _hand_out(self, batch: SolveStatus) -> None:
+        self._progress.feed(batch)
+        if self._send is not None:
+            try:
+                await self._send.send(batch)
+            except anyio.BrokenResourceError:  # nobody reads any more
+                self._send.close()
+                self._send = None
+
+    async def _give_up_on_status(self, patience: float) -> None:
+        """T16: Status mostly ends by itself; if it does not, stop waiting for it."""
+        self._last_news = time.monotonic()
+        while not self._status_ended.is_set():
+            left = self._last_news + patience - time.monotonic()
+            if left <= 0:
+                self._status_scope.cancel()
+                return
+            with anyio.move_on_after(left):
+                await self._status_ended.wait()
+
+    def _patience(self, response: dict[str, str] | None) -> float:
+        if response is not None:
+            return STATUS_PATIENCE
+        if self._cancelled:
+            return CANCEL_PATIENCE
+        # A request that was refused outright has no job, and Status would look for one for six seconds (W5).
+        return STATUS_PATIENCE if self._progress.vertices else REFUSED_PATIENCE
+
+
+@asynccontextmanager
+async def run_build(channel: Channel, plan: Plan, *, watched: bool) -> AsyncGenerator[Build, None]:
+    """Run a build; leaving the block before it has ended cancels it in the daemon."""
+    build = Build(channel, plan, watched=watched)
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(build._run)  # noqa: SLF001 - one module
+        try:
+            yield build
+        except Exception as exc:  # noqa: BLE001 - raised again below, out of the group's wrapping
+            failure = exc
+        finally:
+            build.cancel()
+            if build._receive is not None:  # noqa: SLF001
+                build._receive.close()  # noqa: SLF001
+    if failure is not None:
+        raise failure

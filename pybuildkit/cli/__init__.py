@@ -1,0 +1,7 @@
+"""The command line: one file a command, each imported only when it is used."""
+
+from __future__ import annotations
+
+from pybuildkit.cli.main import main
+
+__all__ = ["main"]

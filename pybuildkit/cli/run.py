@@ -1,0 +1,138 @@
+"""Running a command's coroutine: the event loop, signals, and builds with their display."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pybuildkit.errors import BuildCancelled, ConfigError
+
+if TYPE_CHECKING:
+    from pybuildkit.build import Build
+    from pybuildkit.client import AsyncClient
+    from pybuildkit.result import Result
+    from pybuildkit.tls import TLS
+    from pybuildkit.ui import Display
+
+__all__ = ["Command", "Interrupted", "connect", "run_command", "watch"]
+
+Command = Callable[[argparse.Namespace], Awaitable[int]]
+
+GRACE = 1.5
+"""Seconds that a build has to stop in the daemon after Ctrl-C, before the connection is simply closed."""
+
+
+class Interrupted(Exception):
+    """A signal ended the command."""
+
+    def __init__(self, number: int) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"the build was stopped ({name})" if number else "stopped")
+        self.exit_code = 128 + number
+
+
+def run_command(command: Command, args: argparse.Namespace) -> int:
+    """Run a command to its exit code."""
+    return asyncio.run(_guarded(command, args))
+
+
+async def _guarded(command: Command, args: argparse.Namespace) -> int:
+    """SIGTERM ends a command as Ctrl-C does; what a build does on signals is in ``watch``."""
+    loop = asyncio.get_running_loop()
+    caught: list[int] = []
+    try:
+        async with anyio.create_task_group() as tasks:
+
+            def stop(number: int) -> None:
+                caught.append(number)
+                tasks.cancel_scope.cancel()
+
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop, number)
+            try:
+                code = await command(args)
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    loop.remove_signal_handler(number)
+            tasks.cancel_scope.cancel()
+            return code
+    except BaseExceptionGroup as group:
+        raise _only(group) from None
+    if caught:
+        raise Interrupted(caught[0])
+    raise AssertionError("unreachable")
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error in a group that a task group made of it."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
+
+
+def tls_from(args: argparse.Namespace) -> TLS | None:
+    """The TLS flags as a value, None when there are none of them (B4, B5)."""
+    from pybuildkit.tls import TLS
+
+    if args.tlsdir:
+        if args.tlscacert or args.tlscert or args.tlskey:
+            raise ConfigError(
+                "--tlsdir does not go with --tlscacert, --tlscert and --tlskey; give one or the others"
+            )
+        return TLS.from_dir(args.tlsdir, server_name=args.tlsservername or None)
+    if not (args.tlscacert or args.tlscert or args.tlskey):
+        if args.tlsservername:
+            raise ConfigError("--tlsservername needs --tlscacert, or --tlscert and --tlskey")
+        return None
+    return TLS(
+        ca=args.tlscacert or None,
+        cert=args.tlscert or None,
+        key=args.tlskey or None,
+        server_name=args.tlsservername or None,
+    )
+
+
+@asynccontextmanager
+async def connect(args: argparse.Namespace) -> AsyncIterator[AsyncClient]:
+    """A connected client as the global flags say."""
+    from pybuildkit.client import AsyncClient
+
+    async with AsyncClient(args.addr, tls=tls_from(args), timeout=args.timeout, wait=args.wait) as client:
+        yield client
+
+
+async def watch(build: Build, display: Display) -> Result:
+    """Show a build until it ends; the first signal stops it in the daemon, a second one leaves at once."""
+    from pybuildkit.ui.feed import show
+
+    loop = asyncio.get_running_loop()
+    caught: list[int] = []
+    enough = anyio.CancelScope()
+
+    def stop(number: int) -> None:
+        caught.append(number)
+        build.cancel()
+        if len(caught) > 1:
+            enough.cancel()
+        else:
+            loop.call_later(GRACE, enough.cancel)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    with enough:
+        await show(build, display)
+        try:
+            return await build.result()
+        except BuildCancelled:
+            if not caught:
+                raise
+    sys.stderr.flush()
+    raise Interrupted(caught[0])

@@ -1,0 +1,226 @@
+"""``AsyncClient``: a connection to one daemon, and everything that can be asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+import anyio
+
+from pybuildkit.control.workers import (
+    INFO,
+    LIST_WORKERS,
+    decode_info,
+    decode_workers,
+    encode_workers_request,
+)
+from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
+
+if TYPE_CHECKING:
+    from pybuildkit.options import BuildOptions, SolveOptions, SolveTarget
+    from pybuildkit.result import Result
+    from pybuildkit.rpc.channel import Channel
+    from pybuildkit.tls import TLS
+    from pybuildkit.transport import Endpoint
+    from pybuildkit.workers import Info, Worker
+
+__all__ = ["AsyncClient"]
+
+CONNECT_TIMEOUT = 20.0
+
+
+class AsyncClient:
+    """A client of one buildkitd, on asyncio or uvloop.
+
+    Use it as an async context manager; one client serves any number of builds at the same time::
+
+        async with AsyncClient() as buildkit:
+            result = await buildkit.build(".", outputs=Local("out"))
+
+    Args:
+        address: ``unix:///path``, ``tcp://host:port`` or ``docker-container://name``. Without one it is
+            ``$BUILDKIT_HOST``, else the usual sockets, else a private daemon that is stopped with the client
+            (which needs a ``buildkitd`` binary and root).
+        tls: certificates for a ``tcp`` address; plain text without.
+        timeout: seconds to wait for the first answer.
+        wait: keep trying for ``timeout`` seconds while nobody listens at the address, for a daemon that is just
+            starting. Otherwise a dead address is an error at once.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        tls: TLS | None = None,
+        timeout: float = CONNECT_TIMEOUT,
+        wait: bool = False,
+    ) -> None:
+        if timeout <= 0:
+            raise ConfigError(f"timeout={timeout!r} must be more than 0 seconds")
+        self._given_address = address
+        self._tls = tls
+        self._timeout = timeout
+        self._wait = wait
+        self._stack: AsyncExitStack | None = None
+        self._channel: Channel | None = None
+        self._endpoint: Endpoint | None = None
+        self._info: Info | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            ConfigError: the address can not be read, or TLS does not fit it.
+            ConnectError: nobody answers, or TLS is not agreed on.
+            ConnectTimeout: nobody answered in time.
+            DaemonError: no address was given or found, and no private daemon can be started.
+        """
+        if self._stack is not None:
+            raise ConfigError("this client is in use already; make another AsyncClient")
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigError(
+                "pybuildkit runs on asyncio (or uvloop) only; run this with asyncio.run()"
+            ) from None
+        async with AsyncExitStack() as stack:
+            self._channel = await self._open(stack)
+            await self._first_contact(self._channel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect, and stop the private daemon if there is one."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Disconnect. Builds under way end with an error; a closed client can be entered again."""
+        stack, self._stack, self._channel, self._endpoint = self._stack, None, None, None
+        if stack is not None:
+            with anyio.CancelScope(shield=True):
+                await stack.aclose()
+
+    @property
+    def address(self) -> str:
+        """The daemon's address, once connected."""
+        return self._connected().address
+
+    def _connected(self) -> Channel:
+        if self._channel is None:
+            raise ConfigError(
+                "this client is not connected; use it inside `async with AsyncClient() as buildkit:`"
+            )
+        return self._channel
+
+    async def _open(self, stack: AsyncExitStack) -> Channel:
+        from pybuildkit.rpc.aio import AioChannel
+        from pybuildkit.transport import default_address, dial
+
+        address = self._given_address or default_address()
+        if address is None:
+            from pybuildkit.daemon import Buildkitd
+
+            daemon = await stack.enter_async_context(Buildkitd())
+            address = daemon.address
+        endpoint = await stack.enter_async_context(dial(address))
+        if self._tls is not None and not endpoint.tls_allowed:
+            raise ConfigError(f"tls= does not go with {address}; it is for tcp:// addresses")
+        self._endpoint = endpoint
+        channel = AioChannel(endpoint.target, address=address, authority=endpoint.authority, tls=self._tls)
+        stack.push_async_callback(channel.aclose)
+        return channel
+
+    async def _first_contact(self, channel: Channel) -> None:
+        """Ask who is there, so that a wrong address fails here and not in the middle of something."""
+        last: ConnectError | None = None
+        with anyio.move_on_after(self._timeout) as deadline:
+            while True:
+                try:
+                    self._info = decode_info(await channel.unary(INFO))
+                except Unsupported:  # C44: a daemon before 0.11 is a daemon too
+                    return
+                except ConnectError as exc:
+                    last = self._explained(exc)
+                    if not self._wait:
+                        raise last from None
+                    await anyio.sleep(0.1)
+                else:
+                    return
+        if deadline.cancelled_caught:
+            reason = f": {last}" if last else ""
+            raise ConnectTimeout(
+                f"buildkitd at {channel.address} did not answer within {self._timeout:g} s{reason}",
+                address=channel.address,
+            )
+
+    def _explained(self, error: ConnectError) -> ConnectError:
+        trouble = self._endpoint.trouble() if self._endpoint is not None else ""
+        return ConnectError(f"{error}\n{trouble}", address=error.address) if trouble else error
+
+    async def info(self) -> Info:
+        """The daemon's version (C12).
+
+        Raises:
+            Unsupported: the daemon is older than 0.11.
+        """
+        return decode_info(await self._connected().unary(INFO))
+
+    async def workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:
+        """The daemon's workers with their platforms, labels and garbage collection (C11).
+
+        Args:
+            filters: containerd filters, as ``platform==linux/arm64``; a worker that one of them fits is listed.
+
+        Raises:
+            RPCError: the daemon can not read a filter.
+        """
+        request = encode_workers_request([filters] if isinstance(filters, str) else filters)
+        return decode_workers(await self._connected().unary(LIST_WORKERS, request))
+
+    async def solve(
+        self,
+        target: SolveTarget | None = None,
+        *,
+        frontend: str = "",
+        attrs: Mapping[str, str] | None = None,
+        inputs: Mapping[str, SolveTarget] | None = None,
+        **options: Unpack[SolveOptions],
+    ) -> Result:
+        """Run a graph, or a frontend, and wait for its results.
+
+        Args:
+            target: the graph: a state, a definition, or an encoded definition. None with a frontend.
+            frontend: ``dockerfile.v0``, or ``gateway.v0`` with ``attrs={"source": image}``.
+            attrs: what the frontend is told (V52 to V57).
+            inputs: graphs for the frontend, by name.
+            **options: see ``SolveOptions``.
+
+        Raises:
+            BuildError: the build failed; the subclass says how.
+            ConfigError, DefinitionError: an argument can not work; nothing was sent.
+            RPCError, SessionError: the daemon went away, or the session with it broke.
+        """
+        async with self._start(target, frontend, attrs, inputs, options, watched=False) as build:
+            return await build.result()
+
+    async def build(
+        self, path: str | os.PathLike[str] | Context = ".", **options: Unpack[BuildOptions]
+    ) -> Result:
+        """Build a Dockerfile directory and wait for its results.
+
+        Args:
+            path: the directory, a tree in memory, or the URL of a git repository or tar archive.
+            **options: see ``BuildOptions``.
+
+        Raises:
+            BuildError: the build failed; the subclass says how.
+            ConfigError: an argument can not work; nothing was sent.
+            RPCError, SessionError: the daemon went away, or the session with it broke.
+        """
+        raise NotImplementedError

@@ -1,0 +1,140 @@
+"""The keyword options of builds, written once for all methods that take them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from pybuildkit.attestations import SBOM, Provenance
+    from pybuildkit.caches import Cache
+    from pybuildkit.events import SolveStatus
+    from pybuildkit.fsutil import FS
+    from pybuildkit.llb import Definition, State
+    from pybuildkit.outputs import Output
+    from pybuildkit.platforms import Platform
+    from pybuildkit.secrets import SecretLike
+    from pybuildkit.sourcepolicy import SourcePolicy
+    from pybuildkit.ssh import SSHAgent
+
+__all__ = [
+    "BuildOptions",
+    "Context",
+    "DockerfileOptions",
+    "FrontendOptions",
+    "ProgressMode",
+    "SolveOptions",
+    "SolveTarget",
+    "StreamOptions",
+]
+
+SolveTarget: TypeAlias = "State | Definition | bytes"
+"""A graph: a state, a definition, or an encoded definition."""
+
+Context: TypeAlias = "str | os.PathLike[str] | FS"
+"""A directory, or a tree in memory."""
+
+ProgressMode: TypeAlias = Literal["auto", "plain", "tty", "quiet", "rawjson", "none"]
+
+
+class SolveOptions(TypedDict, total=False):
+    """What every build takes.
+
+    Attributes:
+        locals: directories or trees that the build may read, by name.
+        secrets: secrets by id: bytes, a path, a ``Secret``, or a callable; or buildctl strings in a list.
+        ssh: True for the agent at ``$SSH_AUTH_SOCK``, an ``SSHAgent``, a buildctl string, or these by id.
+        outputs: where results go: values of ``pybuildkit.outputs`` or buildctl strings; none keeps them in the cache.
+        cache_from: caches to import, values of ``pybuildkit.caches`` or buildctl strings.
+        cache_to: caches to export to, likewise.
+        oci_layouts: directories with OCI layouts that sources may name, by store id.
+        entitlements: what the build may do beyond the sandbox: ``network.host``, ``security.insecure``, devices.
+        source_policy: rules on sources.
+        no_cache: run every step again; for a Dockerfile also the stages to run again.
+        progress: show progress on stderr in one of these ways, or hand each batch to a callable. None shows nothing.
+        ref: the build's id; random by default. No other build under way may have it.
+        internal: leave the build out of the history.
+        proxy_network: send the network of steps through the daemon's proxy.
+        compatibility_version: 0 for the daemon's current behaviour, or 10, 20, 30 for an older one (C27).
+    """
+
+    locals: Mapping[str, Context]
+    secrets: Mapping[str, SecretLike] | Iterable[str]
+    ssh: bool | str | SSHAgent | Mapping[str, SSHAgent | str] | Iterable[str | SSHAgent]
+    outputs: Output | str | Iterable[Output | str]
+    cache_from: Cache | str | Iterable[Cache | str]
+    cache_to: Cache | str | Iterable[Cache | str]
+    oci_layouts: Mapping[str, str | os.PathLike[str]]
+    entitlements: Iterable[str]
+    source_policy: SourcePolicy | str | os.PathLike[str]
+    no_cache: bool | Iterable[str]
+    progress: ProgressMode | Callable[[SolveStatus], object] | None
+    ref: str
+    internal: bool
+    proxy_network: bool
+    compatibility_version: int
+
+
+class FrontendOptions(TypedDict, total=False):
+    """What a frontend is told.
+
+    Attributes:
+        frontend: ``dockerfile.v0``, or ``gateway.v0`` with ``attrs={"source": image}``.
+        attrs: its attributes (V52 to V57).
+        inputs: graphs for it, by name.
+    """
+
+    frontend: str
+    attrs: Mapping[str, str]
+    inputs: Mapping[str, SolveTarget]
+
+
+class DockerfileOptions(TypedDict, total=False):
+    """What a Dockerfile build takes beside.
+
+    Attributes:
+        file: the Dockerfile, relative to the working directory like the path; or its text as bytes.
+        target: the stage to build.
+        build_args: values of ARG; None takes the variable from the environment.
+        labels: labels of the image.
+        platforms: as ``linux/arm64``; several make an index.
+        tags: names of the image, for outputs that have none.
+        contexts: named contexts: a directory, ``docker-image://``, ``oci-layout://``, a git or http URL.
+        pull: resolve images anew even when the daemon has them.
+        add_hosts: host name to address, for steps.
+        network: of steps: ``default``, ``none``, ``host``.
+        hostname: of steps.
+        shm_size: of /dev/shm in bytes, for steps.
+        ulimits: as ``nofile=1024:2048``, for steps.
+        cgroup_parent: for steps.
+        sbom: attach a software bill of materials.
+        provenance: attach provenance.
+        syntax: the frontend image, over the Dockerfile's own ``# syntax=`` line.
+    """
+
+    file: str | os.PathLike[str] | bytes
+    target: str
+    build_args: Mapping[str, str | None]
+    labels: Mapping[str, str]
+    platforms: str | Platform | Iterable[str | Platform]
+    tags: str | Iterable[str]
+    contexts: Mapping[str, Context]
+    pull: bool
+    add_hosts: Mapping[str, str]
+    network: str
+    hostname: str
+    shm_size: int
+    ulimits: Iterable[str]
+    cgroup_parent: str
+    sbom: bool | SBOM
+    provenance: bool | Provenance
+    syntax: str
+
+
+class BuildOptions(SolveOptions, DockerfileOptions, total=False):
+    """All options of a Dockerfile build."""
+
+
+class StreamOptions(BuildOptions, FrontendOptions, total=False):
+    """All options there are."""

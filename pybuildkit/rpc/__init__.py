@@ -1,0 +1,1 @@
+"""Calls to the daemon: one small interface, what carries it, and the mapping of its errors."""
