@@ -180,7 +180,8 @@ def test_services_and_enums() -> None:
         file(
             message_type=[
                 pb.DescriptorProto(
-                    name="M", field=[field("o", 1, F.TYPE_STRING, options=pb.FieldOptions(ctype=pb.FieldOptions.CORD))]
+                    name="M",
+                    field=[field("o", 1, F.TYPE_STRING, options=pb.FieldOptions(ctype=pb.FieldOptions.CORD))],
                 )
             ]
         ),
