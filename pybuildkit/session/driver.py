@@ -1,0 +1,143 @@
+"""The session's one thread: moves bytes between the carrier and the server, and runs the machines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from pybuildkit.errors import BuildKitError, ProtocolError, SessionError
+from pybuildkit.session.carrier import BATCH, Carrier
+from pybuildkit.session.server import Server
+
+__all__ = ["Driver"]
+
+_GATHER = 0.004
+"""Seconds that machines may fill one batch before it is sent and the daemon heard again."""
+
+_DRAIN = 2.0
+"""Seconds that the daemon is given to end its side of the stream after ours has ended (S12)."""
+
+
+class Driver:
+    """Drives a server over a carrier until it is stopped, or the carrier ends.
+
+    A thread of its own, so that a user's code that holds up the event loop does not hold up a transfer, and a
+    transfer's file access does not hold up the event loop.
+
+    Args:
+        carrier: thread side of what carries the bytes.
+        server: the calls.
+        ended: called in the thread as its last act.
+
+    Attributes:
+        error: why the session ended; None while it runs, and when it was stopped.
+    """
+
+    def __init__(self, carrier: Carrier, server: Server, ended: Callable[[], None]) -> None:
+        self._carrier = carrier
+        self._server = server
+        self._ended = ended
+        self._posted: deque[Callable[[], None]] = deque()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._main, name="pybuildkit-session", daemon=True)
+        self.error: BuildKitError | None = None
+
+    # Any thread.
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def post(self, function: Callable[[], None]) -> None:
+        """Have a function called in the thread, soon."""
+        self._posted.append(function)
+        self._carrier.wake()
+
+    def stop(self) -> None:
+        """End the session well."""
+        self._stopping = True
+        self._carrier.wake()
+
+    def join(self) -> None:
+        """Wait until the thread has ended; at once after ``ended`` was called."""
+        self._thread.join()
+
+    # The thread.
+
+    def _main(self) -> None:
+        try:
+            self._drive()
+        except ProtocolError as exc:
+            self.error = exc
+            self._say_goodbye()
+        except Exception as exc:  # noqa: BLE001 - nobody else would hear of it
+            self.error = SessionError(f"the session's thread failed: {type(exc).__name__}: {exc}")
+            self.error.__cause__ = exc
+        finally:
+            self._server.abandon()
+            self._carrier.close()
+            self._ended()
+
+    def _drive(self) -> None:
+        carrier, server = self._carrier, self._server
+        while not self._stopping:
+            while self._posted:
+                self._posted.popleft()()
+            for data in carrier.take():
+                server.receive(data)
+            if carrier.ended:
+                self.error = self._lost()
+                return
+            timeout = server.expire()
+            self._gather()
+            self._write()
+            if not (server.ready or self._posted):
+                carrier.wait(timeout)
+        self._finish()
+
+    def _gather(self) -> None:
+        """Let machines fill a batch: many small messages then go as one."""
+        server = self._server
+        if not server.pull():
+            return
+        until = time.monotonic() + _GATHER
+        while server.queued < BATCH and time.monotonic() < until and server.pull():
+            pass
+
+    def _write(self) -> None:
+        carrier, connection = self._carrier, self._server.connection
+        while connection.wants_output and (room := carrier.room()):
+            buffers, size = connection.output(room, unit=carrier.unit)
+            if not size:
+                return
+            carrier.write(buffers, size)
+
+    def _lost(self) -> BuildKitError:
+        error = self._carrier.error
+        if isinstance(error, BuildKitError):
+            return error
+        if error is not None:
+            lost = SessionError(f"the session with the daemon broke: {error}")
+            lost.__cause__ = error
+            return lost
+        return SessionError("the daemon ended the session; its log says why")
+
+    def _finish(self) -> None:
+        """End our side, and wait for the daemon to end its own (S12)."""
+        carrier, server = self._carrier, self._server
+        server.abandon()
+        self._say_goodbye()
+        until = time.monotonic() + _DRAIN
+        while not carrier.ended and (left := until - time.monotonic()) > 0:
+            carrier.take()
+            if not carrier.ended:
+                carrier.wait(left)
+
+    def _say_goodbye(self) -> None:
+        carrier, connection = self._carrier, self._server.connection
+        if carrier.room() and connection.wants_output:
+            buffers, size = connection.output(0)
+            carrier.write(buffers, size)
+        carrier.finish_writing()
