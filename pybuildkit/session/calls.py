@@ -99,7 +99,7 @@ class Call(Protocol):
         """How many bytes may be queued before the machine should stop until ``pull`` comes again."""
         ...
 
-    def finish(self, status: Status = Status()) -> None:  # noqa: B008 - frozen
+    def finish(self, status: Status = Status()) -> None:
         """End the call; what is queued goes out first. Later messages are dropped."""
         ...
 

@@ -7,8 +7,6 @@ import pytest
 from pybuildkit.session.calls import AsyncCall, Call, Code, Service, Status, StatusError
 from tests.support.fakedaemon import fake_daemon, serve_handler, serve_machine
 
-pytestmark = pytest.mark.anyio
-
 ECHO = "/test.Echo/Echo"
 
 
