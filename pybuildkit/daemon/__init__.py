@@ -1,0 +1,9 @@
+"""A private buildkitd: started for one program, and gone with it."""
+
+from __future__ import annotations
+
+from pybuildkit.daemon.binary import find_buildkitd
+from pybuildkit.daemon.config import Mirrors, Network, ServerTLS
+from pybuildkit.daemon.process import Buildkitd
+
+__all__ = ["Buildkitd", "Mirrors", "Network", "ServerTLS", "find_buildkitd"]
