@@ -58,6 +58,7 @@ class Guarded:
         argv: the daemon's command.
         environ: its environment.
         log: where both write.
+        isolate: give it its own process and mount namespaces, for a daemon that makes containers.
         cgroup: the cgroup below which its containers are, removed at the end.
         remove: files and folders to remove at the end.
         grace: seconds between SIGTERM and SIGKILL.
@@ -72,14 +73,16 @@ class Guarded:
         *,
         environ: Mapping[str, str],
         log: DaemonLog,
-        cgroup: str,
-        remove: Sequence[Path],
+        isolate: bool = True,
+        cgroup: str = "",
+        remove: Sequence[Path] = (),
         grace: float,
     ) -> None:
         self.log = log
         self._grace = grace
+        self._name = Path(argv[0]).name
         # -I and -S: nothing of the user's Python set-up may run in it, and it starts in a blink.
-        guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(grace), cgroup]
+        guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(grace), "01"[isolate], cgroup]
         try:
             self._process = subprocess.Popen(
                 [*guard, *map(str, remove), "--", *argv],
@@ -122,5 +125,5 @@ class Guarded:
             self._process.kill()  # takes the daemon and all its containers along
             self._process.wait()
             raise DaemonError(
-                "the private buildkitd could not be cleared away in time", log=self.log.tail()
+                f"{self._name} could not be cleared away in time", log=self.log.tail()
             ) from None
