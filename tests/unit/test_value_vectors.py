@@ -1,4 +1,4 @@
-"""CSV, references and platforms against Go, over the tables of ``tools/cmd/valuevectors``."""
+"""CSV, references and platforms against Go (details: ``test_details``), over the tables of ``tools/cmd/valuevectors``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pybuildkit.references import Reference
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors"
-TABLES = ("csv", "references", "platforms", "sources")
+TABLES = ("csv", "references", "platforms", "sources", "statuses")
 
 
 def load(name: str) -> Any:

@@ -1,7 +1,7 @@
-// Command valuevectors writes tables of what the Go side makes of CSV options, image references, platforms and source
-// excerpts. The tests compare our Python with them.
+// Command valuevectors writes tables of what the Go side makes of CSV options, image references, platforms, source
+// excerpts and error details. The tests compare our Python with them.
 //
-//	valuevectors DIR     writes DIR/{csv,references,platforms,sources}.json.gz
+//	valuevectors DIR     writes DIR/{csv,references,platforms,sources,statuses}.json.gz
 //
 // The same seed always gives the same bytes.
 package main
@@ -30,6 +30,7 @@ func main() {
 		{"references", referenceCases},
 		{"platforms", platformCases},
 		{"sources", sourceCases},
+		{"statuses", statusCases},
 	} {
 		if err := write(filepath.Join(os.Args[1], t.name+".json.gz"), t.cases()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
