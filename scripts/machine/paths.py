@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".tools"
 BIN = TOOLS / "bin"
 VENV = ROOT / ".venv"
+SHOWN_LINES = 40
+"""How much of a failed command's output is shown."""
 
 
 class SetupError(Exception):
@@ -26,14 +28,25 @@ def say(text: str) -> None:
 
 
 def run(argv: Sequence[str | Path], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> None:
-    """Run a command that must succeed; its output is the user's to see.
+    """Run a command that must succeed. apt-get and go have much to say: it is shown only if they fail.
 
     Raises:
-        SetupError: it failed.
+        SetupError: it failed; with the end of what it said.
     """
-    done = subprocess.run([str(a) for a in argv], cwd=cwd, env=env, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
-        raise SetupError(f"this failed with exit code {done.returncode}: {' '.join(map(str, argv))}")
+        said = "\n".join(done.stdout.splitlines()[-SHOWN_LINES:])
+        raise SetupError(f"exit code {done.returncode} from: {' '.join(map(str, argv))}\n{said}")
 
 
 def fingerprint(paths: Iterable[Path], *more: str) -> str:

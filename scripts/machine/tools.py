@@ -69,7 +69,7 @@ def version(module: str, go_mod: str) -> str:
 def _build_one(go: Path, name: str) -> None:
     tool = PROGRAMS[name]
     pinned = version(tool.module, (MODULE / "go.mod").read_text())
-    say(f"building {name} {pinned} (about {tool.minutes} min the first time)")
+    say(f"building {name} {pinned} (about {tool.minutes} min the first time, and downloads)")
     started = time.monotonic()
     partial = BIN / f".{name}.partial"
     flags = f"-s -w -X {tool.module}/{tool.variable}={pinned}"

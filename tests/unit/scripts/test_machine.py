@@ -8,7 +8,7 @@ import pytest
 
 from scripts import prepare
 from scripts.machine import debian, golang, tools
-from scripts.machine.paths import ROOT, SetupError, fingerprint
+from scripts.machine.paths import ROOT, SetupError, fingerprint, run
 
 GO_MOD = """module x
 
@@ -151,3 +151,10 @@ def test_all_dependencies_are_pinned_and_nothing_names_a_host() -> None:
         wanted += [item for item in group if isinstance(item, str)]
     names = {normal(re.split(r"[^A-Za-z0-9_.-]", requirement)[0]) for requirement in wanted}
     assert names <= {normal(pin.partition("==")[0]) for pin in pins}
+
+
+def test_a_command_that_fails_shows_what_it_said(capfd: pytest.CaptureFixture[str]) -> None:
+    run(["/bin/sh", "-c", "echo fine"])
+    with pytest.raises(SetupError, match="(?s)exit code 3 from: /bin/sh -c .*\nout\nerr"):
+        run(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"])
+    assert capfd.readouterr() == ("", "")
