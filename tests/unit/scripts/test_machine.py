@@ -155,6 +155,6 @@ def test_all_dependencies_are_pinned_and_nothing_names_a_host() -> None:
 
 def test_a_command_that_fails_shows_what_it_said(capfd: pytest.CaptureFixture[str]) -> None:
     run(["/bin/sh", "-c", "echo fine"])
-    with pytest.raises(SetupError, match="(?s)exit code 3 from: /bin/sh -c .*\nout\nerr"):
+    with pytest.raises(SetupError, match=r"(?s)exit code 3 from: /bin/sh -c .*\nout\nerr"):
         run(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"])
     assert capfd.readouterr() == ("", "")
