@@ -292,7 +292,7 @@ class Connection:
         """Collect what is to be sent: about ``limit`` bytes, as buffers to be sent in order, and their size.
 
         Args:
-            limit: where to stop; passed by less than a frame and by control frames.
+            limit: where to stop; passed only by control frames and header blocks.
             unit: the frame size of what carries this connection, 0 when it has none: data frames are cut so
                 that they end where a unit ends.
             used: bytes of the first unit that are taken already.
@@ -304,7 +304,7 @@ class Connection:
         if self._failed:
             return out, total
         ready = self._ready
-        while ready and total < limit:
+        while ready and limit - total > frames.HEAD_SIZE:
             stream = ready.popleft()
             stream.scheduled = False
             size, sent = stream.write(

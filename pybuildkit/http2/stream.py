@@ -177,7 +177,7 @@ class Stream:
 
         Args:
             out: the list.
-            limit: bytes of data at most.
+            limit: bytes in all, passed only by header blocks.
             window: bytes of data that the connection's window allows.
             unit: the carrier's own frame size; data frames end where a unit ends, where that is possible.
             used: bytes of the current unit that are taken.
@@ -192,10 +192,12 @@ class Stream:
             self._front = b""
             self.started = True
         before = self.queued
-        allowed = min(limit, window, self.send_window)
+        allowed = min(window, self.send_window)
         queue = self._queue
         while self.queued and sent < allowed:
-            size = min(self.queued, allowed - sent, frames.MAX_FRAME)
+            size = min(self.queued, allowed - sent, frames.MAX_FRAME, limit - total - frames.HEAD_SIZE)
+            if size <= 0:
+                break
             if unit:
                 rest = unit - (used + total) % unit - frames.HEAD_SIZE
                 if rest < _SMALLEST_CUT:

@@ -122,7 +122,8 @@ class Driver:
             lost = SessionError(f"the session with the daemon broke: {error}")
             lost.__cause__ = error
             return lost
-        return SessionError("the daemon ended the session; its log says why")
+        text = self._server.connection.goaway_text.decode("utf-8", "replace")
+        return SessionError(f"the daemon ended the session{f' ({text})' if text else ''}; its log says why")
 
     def _finish(self) -> None:
         """End our side, and wait for the daemon to end its own (S12)."""

@@ -244,6 +244,7 @@ class ServerCall:
         machine, self._machine = self._machine, None
         self._server.connection.release(self._held)
         self._held = 0
+        self._reader = MessageReader()
         if machine is not None:
             try:
                 machine.closed()

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 import anyio
 
 from pybuildkit import _wire
-from pybuildkit.errors import ProtocolError, RPCError
+from pybuildkit.errors import BuildKitError, ProtocolError
 from pybuildkit.rpc.channel import Channel, Duplex, Metadata
 from pybuildkit.session.calls import Buffer
 from pybuildkit.session.carrier import (
@@ -48,6 +48,7 @@ class StubCarrier:
         self._received = 0
         self._taken = 0
         self._ended = False
+        self._full = False
         self._space = asyncio.Event()
         self._outbox: deque[tuple[int, bytes] | None] = deque()
         self._written = 0
@@ -64,9 +65,9 @@ class StubCarrier:
         while self._inbox:
             taken.append(self._inbox.popleft())
         if taken:
-            crowded = self._received - self._taken >= _UNREAD
             self._taken += sum(map(len, taken))
-            if crowded:
+            # After the count, as the reader looks at it after it has said that it will wait: one sees the other.
+            if self._full:
                 self._loop.call_soon_threadsafe(self._space.set)
         return taken
 
@@ -126,16 +127,21 @@ class StubCarrier:
                 self._received += len(data)
                 self._inbox.append(data)
                 self.wake()
-                while self._received - self._taken >= _UNREAD:
-                    self._space.clear()
-                    await self._space.wait()
-        except RPCError as exc:
+                await self._wait_for_space()
+        except BuildKitError as exc:
             self._fail(exc)
         except _wire.ProtoDecodeError as exc:
             self._fail(ProtocolError(f"the session's stream carries no BytesMessage: {exc}", method=SESSION))
         finally:
             self._ended = True
             self.wake()
+
+    async def _wait_for_space(self) -> None:
+        self._full = True
+        while self._received - self._taken >= _UNREAD:
+            self._space.clear()
+            await self._space.wait()
+        self._full = False
 
     async def _send(self) -> None:
         try:
@@ -151,7 +157,7 @@ class StubCarrier:
                 await self._duplex.send(message)
                 self._sent += size
                 self.wake()
-        except RPCError as exc:
+        except BuildKitError as exc:
             self._fail(exc)
 
     def _fail(self, error: Exception) -> None:
