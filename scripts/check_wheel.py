@@ -8,7 +8,7 @@ import sys
 import tempfile
 import venv
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,16 +30,16 @@ def main() -> int:
     """Build, look, install, use."""
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp)
-        hatchling = Path(sys.executable).with_name("hatchling")
-        subprocess.run([hatchling, "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True)
-        (wheel,) = folder.glob("*.whl")
         try:
+            hatchling = Path(sys.executable).with_name("hatchling")
+            _run([hatchling, "build", "-t", "wheel", "-d", folder], ROOT)
+            (wheel,) = folder.glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 look(archive.namelist(), committed())
+            use(wheel, folder)
         except WheelError as exc:
-            print(f"check-wheel: {wheel.name}: {exc}", file=sys.stderr)
+            print(f"check-wheel: {exc}", file=sys.stderr)
             return 1
-        use(wheel, folder)
     print(f"check-wheel: {wheel.name} holds the package alone, typed, and works in a fresh environment")
     return 0
 
@@ -68,21 +68,29 @@ def look(names: Iterable[str], expected: set[str]) -> None:
 
 
 def use(wheel: Path, folder: Path) -> None:
-    """Install the wheel into a new environment, import it and call its command."""
+    """Install the wheel into a new environment, import it and call its command.
+
+    Raises:
+        WheelError: one of these failed.
+    """
     environment = folder / "venv"
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"
     pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-c", ROOT / "constraints.txt", wheel], check=True)
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run([python, "-W", "error", "-c", USE], cwd=folder, env=clean, check=True)
-    subprocess.run(
-        [environment / "bin" / PACKAGE, "--help"],
-        cwd=folder,
-        env=clean,
-        check=True,
-        stdout=subprocess.DEVNULL,
+    _run([*pip, "-c", ROOT / "constraints.txt", wheel], folder)
+    _run([python, "-W", "error", "-c", USE], folder)
+    _run([environment / "bin" / PACKAGE, "--help"], folder)
+
+
+def _run(argv: Sequence[str | Path], folder: Path) -> None:
+    """Run a command that must succeed; what it says is only told when it fails."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        argv, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
+    if done.returncode:
+        words = " ".join(str(word).strip() for word in argv)
+        raise WheelError(f"exit code {done.returncode} from: {words}\n{done.stdout.strip()}")
 
 
 if __name__ == "__main__":

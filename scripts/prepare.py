@@ -15,6 +15,7 @@ It starts with a bare Python (3.11 or newer) and the standard library.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,18 +35,19 @@ from scripts.machine.paths import SetupError
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a command needs: programs of the distribution, a level of the environment, Go tools."""
+    """What a command needs: programs of the distribution, a level of the environment, Go tools, root."""
 
     programs: tuple[str, ...] = ()
     environment: str = ""
     tools: tuple[str, ...] = ()
+    root: bool = False
 
 
 NEEDS = {
     "run": Need(environment="run"),
     "dev": Need(environment="dev"),
-    "demo": Need(("runc", "busybox"), "run", ("buildkitd",)),
-    "protos": Need(("runc",), "", ("buildkitd",)),
+    "demo": Need(("runc", "busybox"), "run", ("buildkitd",), root=True),
+    "protos": Need(("runc",), "", ("buildkitd",), root=True),
     "test": Need(tuple(debian.PROGRAMS), "dev", tuple(tools.PROGRAMS)),
     "tools": Need(tools=tuple(tools.PROGRAMS)),
 }
@@ -64,15 +66,17 @@ def main(argv: list[str]) -> int:
             if name == RENEW:
                 environment.renew_constraints()
             else:
-                _meet(NEEDS[name])
+                _meet(name, NEEDS[name])
     except SetupError as exc:
         print(f"prepare: {exc}", file=sys.stderr)
         return 1
     return 0
 
 
-def _meet(need: Need) -> None:
+def _meet(name: str, need: Need) -> None:
     """See that everything a command needs is there, installing what is missing."""
+    if need.root and os.geteuid() != 0:
+        raise SetupError(f"{name} starts a buildkitd of its own, which needs root: try `sudo make {name}`")
     debian.require(need.programs)
     if need.environment:
         environment.ensure(need.environment)

@@ -158,3 +158,13 @@ def test_a_command_that_fails_shows_what_it_said(capfd: pytest.CaptureFixture[st
     with pytest.raises(SetupError, match=r"(?s)exit code 3 from: /bin/sh -c .*\nout\nerr"):
         run(["/bin/sh", "-c", "echo out; echo err >&2; exit 3"])
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["demo", "protos"])
+def test_without_root_a_daemon_is_refused_before_anything_is_built(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(tools, "build", lambda names: pytest.fail("builds"))
+    assert prepare.main([name]) == 1
+    assert f"`sudo make {name}`" in capsys.readouterr().err
