@@ -76,7 +76,7 @@ def main(argv: list[str]) -> int:
 def _meet(name: str, need: Need) -> None:
     """See that everything a command needs is there, installing what is missing."""
     if need.root and os.geteuid() != 0:
-        raise SetupError(f"{name} starts a buildkitd of its own, which needs root: try `sudo make {name}`")
+        raise SetupError(f"{name} starts a buildkitd of its own, which needs root: run make as root")
     debian.require(need.programs)
     if need.environment:
         environment.ensure(need.environment)
