@@ -6,15 +6,27 @@ A class declares ``push: bool | None = field(default=None, metadata=attr("push",
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import ConfigError
 
-__all__ = ["absorb", "attr", "attr_keys", "boolean", "choice", "epoch", "integer", "render", "text"]
+__all__ = [
+    "absorb",
+    "attr",
+    "attr_keys",
+    "boolean",
+    "choice",
+    "duration",
+    "epoch",
+    "integer",
+    "render",
+    "text",
+]
 
 Reader = Callable[[str, str], Any]
 """Reads an attribute's text: key and value to the field's value; raises ConfigError."""
@@ -59,6 +71,16 @@ def epoch(key: str, value: str) -> int | str:
     return integer(key, value) if value else ""
 
 
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+
+
+def duration(key: str, value: str) -> str:
+    """A Go duration, as ``1h30m``."""
+    if not _DURATION.fullmatch(value):
+        raise ConfigError(f"{key}={value!r} is not a duration, write it as 90s, 10m or 1h30m")
+    return value
+
+
 def attr_keys(cls: Any) -> dict[str, tuple[str, Reader]]:
     """Attribute name to the field's name and reader, for a dataclass or an instance of one."""
     return {f.metadata["attr"]: (f.name, f.metadata["read"]) for f in fields(cls) if "attr" in f.metadata}
@@ -89,9 +111,11 @@ def _string(key: str, value: object) -> str:
                 f"{key}={value}: a time without a zone is ambiguous, give datetime(..., tzinfo=UTC)"
             )
         return str(int(value.timestamp()))
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():f}s"
     if isinstance(value, int | str):
         return str(value)
-    raise ConfigError(f"{key}={value!r} is neither text, integer nor boolean")
+    raise ConfigError(f"{key} can not be {type(value).__name__}, give text, an integer or a boolean")
 
 
 def absorb(cls: Any, attrs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
