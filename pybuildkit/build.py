@@ -47,6 +47,18 @@ class Plan(Protocol):
         """What the daemon may ask for."""
         ...
 
+    async def prepare(self) -> None:
+        """Check what can be checked before anything is sent.
+
+        Raises:
+            ConfigError: the build could not end well.
+        """
+        ...
+
+    async def abandon(self) -> None:
+        """The build went badly: clean up on this side. Does nothing after ``finish`` went well."""
+        ...
+
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         """Complete the results on this side after a solve that went well; the metadata of the result."""
         ...
@@ -134,37 +146,48 @@ class Build:
 
     async def _run(self) -> None:
         started = time.monotonic()
-        response: dict[str, str] | None = None
-        error: BuildKitError | None = None
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._follow)
-                try:
-                    response = await self._solve()
-                except BuildKitError as exc:
-                    error = exc
-                tasks.start_soon(self._give_up_on_status, self._patience(response))
-            if response is not None:
-                metadata = await self._plan.finish(response)
-                self._result = Result(
-                    ref=self.ref,
-                    metadata=metadata,
-                    warnings=self._progress.warnings,
-                    duration=time.monotonic() - started,
-                )
-            elif error is not None:
-                self._error = self._plan.explain(error, self._progress)
-            else:
-                self._error = BuildCancelled("the build was cancelled", ref=self.ref, code="CANCELLED")
+            await self._plan.prepare()
+            response = await self._converse()
+            metadata = await self._plan.finish(response)
+            self._result = Result(
+                ref=self.ref,
+                metadata=metadata,
+                warnings=self._progress.warnings,
+                duration=time.monotonic() - started,
+            )
         except BuildKitError as exc:
             self._error = exc
         except BaseException:
-            self._error = BuildCancelled("the build was cancelled", ref=self.ref, code="CANCELLED")
+            self._error = self._was_cancelled()
             raise
         finally:
+            if self._result is None:
+                with anyio.CancelScope(shield=True):
+                    await self._plan.abandon()
             self._done.set()
             if self._send is not None:
                 self._send.close()
+
+    def _was_cancelled(self) -> BuildCancelled:
+        return BuildCancelled("the build was cancelled", ref=self.ref, code="CANCELLED")
+
+    async def _converse(self) -> dict[str, str]:
+        """Solve and Status side by side; whichever way Solve ends, Status is read to its end first (T16)."""
+        response: dict[str, str] | None = None
+        error: BuildKitError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow)
+            try:
+                response = await self._solve()
+            except BuildKitError as exc:
+                error = exc
+            tasks.start_soon(self._give_up_on_status, self._patience(response))
+        if error is not None:
+            raise self._plan.explain(error, self._progress)
+        if response is None:
+            raise self._was_cancelled()
+        return response
 
     async def _solve(self) -> dict[str, str] | None:
         """The session and, inside it, the solve (S13); None when it was cancelled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit.errors import ConfigError
@@ -86,6 +85,8 @@ async def run_and_report(
     client: AsyncClient, target: Any, options: dict[str, Any], args: argparse.Namespace
 ) -> int:
     """Run a build with its display, and write the files that were asked for."""
+    import json
+
     from pybuildkit._files import write_atomically
     from pybuildkit.cli.run import watch
     from pybuildkit.ui import open_display

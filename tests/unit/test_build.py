@@ -41,6 +41,13 @@ class FakePlan:
         self.request = SolveRequest("ref1", frontend="f")
         self.session = FakeSession()
         self.explained: BuildKitError | None = None
+        self.abandoned = False
+
+    async def prepare(self) -> None:
+        pass
+
+    async def abandon(self) -> None:
+        self.abandoned = True
 
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         return {**response, "finished": "yes"}
@@ -128,6 +135,7 @@ async def test_a_build_that_goes_well():
     assert result.ref == "ref1"
     assert result.metadata == {"a": "b", "finished": "yes"}
     assert plan.session.closed
+    assert not plan.abandoned
 
 
 async def test_nobody_need_read_the_events():
@@ -199,6 +207,7 @@ async def test_cancel_reaches_the_daemon_and_says_so():
                 await build.result()
     assert channel.solve_cancelled
     assert plan.session.closed
+    assert plan.abandoned
     assert caught.value.ref == "ref1"
 
 

@@ -1,0 +1,204 @@
+"""From what a user asks for to what a build needs: the request, the session's services, and what is done at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from pybuildkit.builderrors import BuildFacts, build_error
+from pybuildkit.caches import Cache, CacheInactiveWarning
+from pybuildkit.control.solve import CacheEntry, ExporterEntry, SolveRequest
+from pybuildkit.errors import BuildKitError, ConfigError, ConnectionLost, RPCError
+from pybuildkit.outputs import Output
+from pybuildkit.progress import Progress
+from pybuildkit.session.calls import Service
+from pybuildkit.session.filesend import FileSend
+from pybuildkit.session.filesync import FileSync
+from pybuildkit.session.secrets import SecretsService
+from pybuildkit.session.session import Session, new_id
+
+if TYPE_CHECKING:
+    from pybuildkit.fsutil import FS
+    from pybuildkit.secrets import Secret
+    from pybuildkit.targets import DirectoryTarget, FileTarget
+
+__all__ = ["Ingredients", "SolvePlan"]
+
+
+@dataclass(slots=True)
+class Ingredients:
+    """What a build is made of, options already turned into values; the planners fill it, ``SolvePlan`` uses it.
+
+    Attributes:
+        ref: the build's id, a new one when empty.
+        definition: an encoded graph, None with a frontend.
+        frontend: the frontend's name, empty with a graph.
+        attrs: what the frontend is told.
+        inputs: encoded graphs for it.
+        locals: trees that the daemon may ask for.
+        secrets: by id.
+        outputs: in order.
+        cache_from: caches to import.
+        cache_to: caches to export to.
+        entitlements: granted.
+        source_policy: encoded, None for none.
+        shared_key: what names the synced trees (T19); made from the trees themselves when empty.
+        services: what else the session offers.
+        ssh: ids of the agents among these.
+        explain_vertex: says where in a Python file a vertex was made, by its digest.
+    """
+
+    ref: str = ""
+    definition: bytes | None = None
+    frontend: str = ""
+    attrs: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, bytes] = field(default_factory=dict)
+    locals: dict[str, FS] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    outputs: tuple[Output, ...] = ()
+    cache_from: tuple[Cache, ...] = ()
+    cache_to: tuple[Cache, ...] = ()
+    entitlements: tuple[str, ...] = ()
+    source_policy: bytes | None = None
+    shared_key: str = ""
+    internal: bool = False
+    proxy_network: bool = False
+    compatibility_version: int = 0
+    services: tuple[Service, ...] = ()
+    ssh: tuple[str, ...] = ()
+
+
+class SolvePlan:
+    """One build, ready to run: see ``pybuildkit.build.Plan``."""
+
+    def __init__(self, made_of: Ingredients) -> None:
+        outputs = [output for output in made_of.outputs if output.exporter]
+        self._made_of = made_of
+        self._files = FileSend(_stream_targets(outputs))
+        self._sync = FileSync(made_of.locals)
+        self._secrets = SecretsService(
+            {name: _source(name, secret) for name, secret in made_of.secrets.items()}
+        )
+        self.session = Session(
+            [*self._services(), *made_of.services],
+            shared_key=made_of.shared_key or _shared_key(made_of.locals),
+        )
+        imports = _cache_entries(made_of.cache_from, export=False)
+        attrs = dict(made_of.attrs)
+        if made_of.frontend and imports:
+            attrs.setdefault("cache-imports", _imports_json(imports))
+        self.request = SolveRequest(
+            ref=made_of.ref or new_id(),
+            session=self.session.id,
+            definition=made_of.definition,
+            frontend=made_of.frontend,
+            frontend_attrs=attrs,
+            frontend_inputs=made_of.inputs,
+            exporters=tuple(ExporterEntry(o.exporter, o.exporter_attrs()) for o in outputs),
+            cache_imports=imports,
+            cache_exports=_cache_entries(made_of.cache_to, export=True),
+            entitlements=made_of.entitlements,
+            internal=made_of.internal,
+            source_policy=made_of.source_policy,
+            compatibility_version=made_of.compatibility_version,
+            proxy_network=made_of.proxy_network,
+        )
+
+    def _services(self) -> Iterable[Service]:
+        """Only what can be of use: what is not offered the daemon does not ask for (S3)."""
+        if self._made_of.locals:
+            yield self._sync
+        yield self._secrets
+        if any(output.target is not None for output in self._made_of.outputs):
+            yield self._files
+
+    async def prepare(self) -> None:
+        """Find out what would fail at the end, before anything is built."""
+        await to_thread.run_sync(self._files.prepare)
+
+    async def finish(self, response: dict[str, str]) -> dict[str, str]:
+        """Put the results in their places."""
+        await to_thread.run_sync(self._files.commit)
+        return response
+
+    async def abandon(self) -> None:
+        """Leave as little as can be of a build that went badly; does nothing after ``finish``."""
+        await to_thread.run_sync(self._files.abort)
+
+    def explain(self, error: BuildKitError, progress: Progress) -> BuildKitError:
+        """The error that the caller sees: what the daemon said, with what is known on this side."""
+        if not isinstance(error, RPCError) or isinstance(error, ConnectionLost):
+            return error
+        facts = BuildFacts(
+            ref=self.request.ref,
+            frontend=self.request.frontend,
+            secrets=tuple(self._made_of.secrets),
+            ssh=self._made_of.ssh,
+            locals=tuple(self._made_of.locals),
+            missing_secrets=self._secrets.missing,
+            missing_locals=self._sync.missing,
+        )
+        return build_error(error.code, error.message, error.details, facts=facts, progress=progress)
+
+
+def _source(name: str, secret: Secret) -> Callable[[], Awaitable[bytes]]:
+    return lambda: secret.resolve(name)
+
+
+def _stream_targets(outputs: list[Output]) -> dict[int, DirectoryTarget | FileTarget]:
+    """Targets that come as streams, by the exporter's place in the request (S66)."""
+    from pybuildkit.targets import DirectoryTarget, FileTarget
+
+    found = {index: output.target for index, output in enumerate(outputs)}
+    return {index: t for index, t in found.items() if isinstance(t, DirectoryTarget | FileTarget)}
+
+
+def _cache_entries(caches: tuple[Cache, ...], *, export: bool) -> tuple[CacheEntry, ...]:
+    """Caches as the daemon gets them; one that can not work here is an error, or left out with a warning."""
+    entries = []
+    for cache in caches:
+        if reason := cache.inactive():
+            if cache.required:
+                raise ConfigError(f"cache {cache.type}: {reason}")
+            warnings.warn(f"cache {cache.type} is left out: {reason}", CacheInactiveWarning, stacklevel=4)
+            continue
+        entries.append(CacheEntry(cache.type, cache.export_attrs() if export else cache.import_attrs()))
+    return tuple(entries)
+
+
+def _imports_json(entries: tuple[CacheEntry, ...]) -> str:
+    """The imports as frontends get them (V39)."""
+    import json
+
+    return json.dumps([{"Type": e.type, "Attrs": dict(e.attrs)} for e in entries], separators=(",", ":"))
+
+
+def _shared_key(trees: Mapping[str, FS]) -> str:
+    """T19: the daemon syncs a tree into what it has of the last one with the same name and key, so the key must
+    tell machines and directories apart. Frontends name their main tree ``context``; the others follow it.
+    """
+    if not trees:
+        return ""
+    main = {"context": trees["context"]} if "context" in trees else trees
+    parts = [_machine(), *(f"{name}={main[name].identity()}" for name in sorted(main))]
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:40]
+
+
+def _machine() -> str:
+    """What tells this machine from others: its id where it has one, else its name."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            found = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if found:
+            return f"{found}:{os.getuid()}"
+    return f"{socket.gethostname()}:{os.getuid()}"
