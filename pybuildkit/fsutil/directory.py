@@ -1,0 +1,348 @@
+"""A directory of this machine as a tree to send.
+
+Everything is opened relative to an open directory and without following links, so that whoever swaps a directory
+for a link while we walk can not make us send files from elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as st
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+from types import MappingProxyType
+
+from pybuildkit.errors import ConfigError
+from pybuildkit.fsutil.stat import MODE_DEVICE, MODE_SOCKET, MODE_TYPE, Stat, go_mode
+from pybuildkit.fsutil.tree import Found, MapFunc, failed, vanished
+
+__all__ = ["Directory"]
+
+_OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Not to wait for the other end of a fifo that took the file's place, nor to adopt a terminal.
+_OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_KEEP_OPEN = 64
+"""How many of the directories being walked stay open; those above are opened again when their turn comes."""
+
+_RECENT = 16
+"""How many directories that files were read from stay open."""
+
+_NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
+_by_name = attrgetter("name")
+_go_mode = lru_cache(maxsize=1024)(go_mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory of this machine.
+
+    Attributes:
+        path: where it is; a symbolic link to a directory will do (S28).
+        map: changes what is told of its entries, or leaves some out; see ``MapFunc``.
+        keep_owner: send the files' owners. By default all belong to root, as with buildctl (S26).
+        xattrs: send extended attributes (S33).
+    """
+
+    path: str | os.PathLike[str]
+    map: MapFunc | None = None
+    keep_owner: bool = False
+    xattrs: bool = True
+
+    def check(self) -> None:
+        """See ``FS.check``."""
+        path = os.fspath(self.path)
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 - the errno is wanted
+        except OSError as exc:
+            reason = os.strerror(exc.errno or 0).lower()
+            raise ConfigError(f"can not use the directory {path!r}: {reason}; give one that exists") from exc
+        if not st.S_ISDIR(mode):
+            raise ConfigError(f"{path!r} is not a directory; give the directory that it is in")
+
+    def identity(self) -> str:
+        """See ``FS.identity``: the real path."""
+        return os.path.realpath(self.path)
+
+    def open(self) -> _OpenDirectory:
+        """See ``FS.open``."""
+        return _OpenDirectory(self)
+
+
+class _OpenDirectory:
+    """See ``Tree``."""
+
+    def __init__(self, fs: Directory) -> None:
+        self.map = fs.map
+        self.keep_owner = fs.keep_owner
+        self.path = os.path.realpath(fs.path)
+        try:
+            self._root = os.open(self.path, _OPEN_DIR)
+        except OSError as exc:
+            raise failed("open", self.path, exc) from exc
+        self._recent: OrderedDict[str, int] = OrderedDict()
+        self._last = ("", self._root)
+        self.chain: list[_OpenFolder] = []
+        self.no_xattrs: set[int] = set()
+        """Devices that have no extended attributes: asking each file would cost as much as its lstat."""
+        self.xattrs = fs.xattrs and hasattr(os, "listxattr")
+        self.by_proc = self.xattrs and os.path.isdir(f"/proc/self/fd/{self._root}")  # noqa: PTH112
+
+    def root(self) -> _OpenFolder:
+        """See ``Tree.root``."""
+        try:
+            return _OpenFolder(self, os.dup(self._root), "")
+        except OSError as exc:
+            raise failed("open", self.path, exc) from exc
+
+    def show(self, path: str) -> str:
+        """See ``Tree.show``."""
+        return f"{self.path}/{path}" if path else self.path
+
+    def readlink(self, path: str) -> str | None:
+        """See ``Tree.readlink``."""
+        parent, _, name = path.rpartition("/")
+        try:
+            return os.readlink(name, dir_fd=self.directory(parent))
+        except OSError as exc:
+            if vanished(exc) or exc.errno == errno.EINVAL:  # the latter: not a link
+                return None
+            raise failed("read", self.show(path), exc) from exc
+
+    def list(self, path: str) -> Sequence[str]:
+        """See ``Tree.list``."""
+        try:
+            return sorted(os.listdir(self.directory(path)), key=os.fsencode)  # noqa: PTH208 - of a descriptor
+        except OSError as exc:
+            if vanished(exc):
+                return ()
+            raise failed("read", self.show(path), exc) from exc
+
+    def read(self, path: str, size: int) -> bytes:
+        """See ``Tree.read``."""
+        fd = self._open_file(path)
+        try:
+            data = os.read(fd, size)
+            while len(data) < size:
+                more = os.read(fd, size - len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as exc:
+            raise failed("read", self.show(path), exc) from exc
+        finally:
+            os.close(fd)
+        return data
+
+    def open(self, path: str) -> _OpenFile:
+        """See ``Tree.open``."""
+        return _OpenFile(self._open_file(path), self.show(path))
+
+    def close(self) -> None:
+        """See ``Tree.close``."""
+        for folder in self.chain:
+            folder.release()
+        self.chain.clear()
+        for fd in (*self._recent.values(), self._root):
+            os.close(fd)
+        self._recent.clear()
+        self._root = -1
+
+    def _open_file(self, path: str) -> int:
+        parent, _, name = path.rpartition("/")
+        try:
+            last, fd = self._last
+            return os.open(name, _OPEN_FILE, dir_fd=fd if last == parent else self.directory(parent))
+        except OSError as exc:
+            raise failed("open", self.show(path), exc) from exc
+
+    def directory(self, path: str) -> int:
+        """A descriptor of a directory, which stays ours.
+
+        Raises:
+            OSError: it can not be opened, or a link is on the way.
+        """
+        if not path:
+            return self._root
+        recent = self._recent
+        fd = recent.get(path)
+        if fd is None:
+            fd = self.descend(path)
+            recent[path] = fd
+            if len(recent) > _RECENT:
+                os.close(recent.popitem(last=False)[1])
+        else:
+            recent.move_to_end(path)
+        self._last = (path, fd)
+        return fd
+
+    def descend(self, path: str) -> int:
+        """Open a directory anew, part by part, so that a link anywhere on the way is refused.
+
+        Raises:
+            OSError: it can not be opened.
+        """
+        if not path:
+            return os.dup(self._root)
+        fd = self._root
+        for name in path.split("/"):
+            try:
+                child = os.open(name, _OPEN_DIR, dir_fd=fd)
+            finally:
+                if fd != self._root:
+                    os.close(fd)
+            fd = child
+        return fd
+
+
+class _OpenFolder:
+    """See ``Folder``."""
+
+    __slots__ = ("_fd", "_path", "_stale", "_tree", "_xattr_prefix")
+
+    def __init__(self, tree: _OpenDirectory, fd: int, path: str) -> None:
+        self._tree = tree
+        self._path = path
+        self._fd = fd
+        self._xattr_prefix = ""
+        self._stale = False  # the entries hold a descriptor that is closed
+        chain = tree.chain
+        chain.append(self)
+        if len(chain) > _KEEP_OPEN:
+            chain[-_KEEP_OPEN - 1].release()
+
+    def items(self) -> list[os.DirEntry[str]]:
+        """See ``Folder.items``. Text sorts as its UTF-8 does; names that are not UTF-8 can not be sent anyway."""
+        with os.scandir(self._fd) as entries:
+            return sorted(entries, key=_by_name)
+
+    def is_dir(self, item: os.DirEntry[str]) -> bool:
+        """See ``Folder.is_dir``."""
+        if not self._stale:
+            return item.is_dir(follow_symlinks=False)
+        try:
+            return st.S_ISDIR(self._lstat(item.name).st_mode)
+        except OSError as exc:
+            if vanished(exc):
+                return False
+            raise
+
+    def stat(self, item: os.DirEntry[str], path: str) -> Found | None:
+        """See ``Folder.stat``."""
+        tree = self._tree
+        try:
+            known = self._lstat(item.name) if self._stale else item.stat(follow_symlinks=False)
+            unix = known.st_mode
+            uid, gid = (known.st_uid, known.st_gid) if tree.keep_owner else (0, 0)
+            device = known.st_dev
+            xattrs = (
+                self._xattrs(item.name, device)
+                if tree.xattrs and device not in tree.no_xattrs
+                else _NO_XATTRS
+            )
+            mode = _go_mode(unix)
+            mtime = known.st_mtime_ns
+            if st.S_ISDIR(unix):
+                return Stat(path, mode, uid, gid, 0, mtime, "", 0, 0, xattrs), None
+            if st.S_ISLNK(unix):
+                target = os.readlink(item.name, dir_fd=self._descriptor())
+                return Stat(path, mode, uid, gid, known.st_size, mtime, target, 0, 0, xattrs), None
+        except OSError as exc:
+            if vanished(exc):
+                return None
+            raise failed("read", tree.show(path), exc) from exc
+        key = (device, known.st_ino) if known.st_nlink > 1 else None
+        major = minor = 0
+        if mode & MODE_TYPE:
+            mode &= ~MODE_SOCKET  # S34: a socket travels as an empty file
+            if mode & MODE_DEVICE:
+                major, minor = os.major(known.st_rdev), os.minor(known.st_rdev)
+        return Stat(path, mode, uid, gid, known.st_size, mtime, "", major, minor, xattrs), key
+
+    def enter(self, item: os.DirEntry[str]) -> _OpenFolder | None:
+        """See ``Folder.enter``."""
+        try:
+            fd = os.open(item.name, _OPEN_DIR, dir_fd=self._descriptor())
+        except OSError as exc:
+            if vanished(exc):
+                return None
+            raise
+        return _OpenFolder(self._tree, fd, f"{self._path}/{item.name}" if self._path else item.name)
+
+    def close(self) -> None:
+        """See ``Folder.close``."""
+        self._tree.chain.pop()
+        self.release()
+
+    def release(self) -> None:
+        """Give the descriptor back; it is opened again when it is needed."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._stale = True
+            self._xattr_prefix = ""
+
+    def _descriptor(self) -> int:
+        if self._fd < 0:
+            self._fd = self._tree.descend(self._path)
+        return self._fd
+
+    def _lstat(self, name: str) -> os.stat_result:
+        return os.stat(name, dir_fd=self._descriptor(), follow_symlinks=False)
+
+    def _xattrs(self, name: str, device: int) -> Mapping[str, bytes]:
+        """An entry's attributes (S33)."""
+        prefix = self._xattr_prefix or self._make_xattr_prefix()
+        try:
+            names = os.listxattr(prefix + name, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno != errno.ENOTSUP:
+                raise
+            self._tree.no_xattrs.add(device)
+            return _NO_XATTRS
+        if not names:
+            return _NO_XATTRS
+        xattrs = {}
+        for key in names:
+            if not key.startswith("com.apple."):
+                with suppress(OSError):  # one that we may not read, or that is gone, is not sent
+                    xattrs[key] = os.getxattr(prefix + name, key, follow_symlinks=False)
+        return xattrs
+
+    def _make_xattr_prefix(self) -> str:
+        """There is no listxattr relative to a descriptor, but the way by /proc is one in effect."""
+        tree = self._tree
+        if tree.by_proc:
+            self._xattr_prefix = f"/proc/self/fd/{self._descriptor()}/"
+        else:
+            self._xattr_prefix = f"{tree.show(self._path)}/"
+        return self._xattr_prefix
+
+
+class _OpenFile:
+    """See ``Source``."""
+
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self._path = path
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # advice only
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+    def read(self, size: int) -> bytes:
+        """See ``Source.read``."""
+        try:
+            return os.read(self._fd, size)
+        except OSError as exc:
+            raise failed("read", self._path, exc) from exc
+
+    def close(self) -> None:
+        """See ``Source.close``."""
+        os.close(self._fd)

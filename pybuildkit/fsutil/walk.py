@@ -1,0 +1,195 @@
+"""Walking a tree in the order of the protocol, with what is filtered out left out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple
+
+from pybuildkit.errors import ConfigError
+from pybuildkit.fsutil.filter import Filter
+from pybuildkit.fsutil.stat import MODE_DIR, MODE_TYPE, Stat
+from pybuildkit.fsutil.tree import Folder, Found, Tree, failed
+
+__all__ = ["walk"]
+
+_BREATH = 1000
+"""After so many entries that are not sent the walk gives None, so that the caller can see to other things."""
+
+
+class _Level(NamedTuple):
+    """A directory that we are in."""
+
+    folder: Folder
+    rest: Iterator[Any]
+    prefix: str
+    includes: int
+    excludes: int
+
+
+class _Late(NamedTuple):
+    """A directory on the way that is sent only if something in it is."""
+
+    depth: int
+    folder: Folder
+    item: Any
+    path: str
+
+
+def walk(tree: Tree, filter: Filter | None = None) -> Generator[Stat | None, None, None]:  # noqa: A002
+    """Give what is sent of a tree, entry by entry: depth first, names sorted by their bytes (S29, T24).
+
+    The second and later names of a file become hard links to its first that is sent (S32), by device and inode
+    (X11). What vanishes meanwhile is left out (S30).
+
+    Args:
+        tree: the tree; it stays open.
+        filter: leaves out what does not pass.
+
+    Yields:
+        Entries, and now and then None while nothing is found.
+
+    Raises:
+        TransferError: something that is to be sent can not be read.
+        ConfigError: a pattern turns out to be wrong, or the tree's ``map`` changed what it must not.
+    """
+    walker = _Walker(tree, filter)
+    try:
+        yield from walker.run()
+    finally:
+        walker.close()
+
+
+class _Walker:
+    def __init__(self, tree: Tree, filter: Filter | None) -> None:  # noqa: A002
+        self._tree = tree
+        self._decide = filter.decide if filter else None
+        self._map = tree.map
+        self._levels: list[_Level] = []
+        self._late: list[_Late] = []
+        self._links: dict[tuple[int, int], str] = {}
+
+    def run(self) -> Generator[Stat | None, None, None]:
+        self._push(self._tree.root(), "", "", 0, 0)
+        levels = self._levels
+        decide = self._decide
+        quiet = 0
+        while levels:
+            folder, rest, prefix, includes, excludes = levels[-1]
+            for item in rest:
+                path = prefix + item.name
+                send, look, within, without = True, True, 0, 0
+                if decide is not None:
+                    look = self._is_dir(folder, item, path)
+                    send, within_it, within, without = decide(path, look, includes, excludes)
+                    look = look and within_it
+                if send:
+                    found = self._look_up(folder, item, path)
+                    if found is None:
+                        continue
+                    if self._late:
+                        parents = self._parents()
+                        if parents is None:  # one is left out, and so is all that is in it
+                            break
+                        yield from parents
+                    stat, key = found
+                    yield stat if key is None else self._linked(stat, key)
+                    quiet = 0
+                    look = stat.mode & MODE_DIR != 0
+                else:
+                    quiet += 1
+                    if quiet % _BREATH == 0:
+                        yield None
+                if not look:
+                    continue
+                if self._enter(folder, item, path, send=send, includes=within, excludes=without):
+                    break
+            else:
+                self._pop()
+
+    def close(self) -> None:
+        while self._levels:
+            self._pop()
+
+    def _is_dir(self, folder: Folder, item: Any, path: str) -> bool:
+        try:
+            return folder.is_dir(item)
+        except OSError as exc:
+            raise failed("read", self._tree.show(path), exc) from exc
+
+    def _look_up(self, folder: Folder, item: Any, path: str) -> Found | None:
+        """An entry as it is sent; None when it is gone, or the map leaves it out."""
+        found = folder.stat(item, path)
+        if found is None or self._map is None:
+            return found
+        stat, key = found
+        mapped = self._map(stat)
+        return None if mapped is None else (_checked(stat, mapped), key)
+
+    def _linked(self, stat: Stat, key: tuple[int, int]) -> Stat:
+        """The entry, as a hard link if it is not the file's first. Asked when nothing can keep it from being sent."""
+        first = self._links.setdefault(key, stat.path)
+        return stat if first == stat.path else stat._replace(linkname=first)
+
+    def _parents(self) -> list[Stat] | None:
+        """The directories to be sent before an entry; None when one is gone or left out: we leave it then."""
+        stats = []
+        for late in self._late:
+            found = self._look_up(late.folder, late.item, late.path)
+            if found is None or not found[0].mode & MODE_DIR:
+                while len(self._levels) > late.depth:
+                    self._pop()
+                return None
+            stats.append(found[0])
+        self._late.clear()
+        return stats
+
+    def _enter(
+        self, folder: Folder, item: Any, path: str, *, send: bool, includes: int, excludes: int
+    ) -> bool:
+        """Go into a directory; False when there is nothing to go into."""
+        depth = len(self._levels)
+        try:
+            inner = folder.enter(item)
+        except PermissionError as exc:
+            if not send:  # S30
+                return False
+            raise failed("read the directory", self._tree.show(path), exc) from exc
+        except OSError as exc:
+            raise failed("read the directory", self._tree.show(path), exc) from exc
+        if inner is None:
+            return False
+        self._push(inner, path, path + "/", includes, excludes)
+        if not send:
+            self._late.append(_Late(depth, folder, item, path))
+        return True
+
+    def _push(self, folder: Folder, path: str, prefix: str, includes: int, excludes: int) -> None:
+        try:
+            items = iter(folder.items())
+        except OSError as exc:
+            folder.close()
+            raise failed("read the directory", self._tree.show(path), exc) from exc
+        self._levels.append(_Level(folder, items, prefix, includes, excludes))
+
+    def _pop(self) -> None:
+        self._levels.pop().folder.close()
+        if self._late and self._late[-1].depth == len(self._levels):
+            self._late.pop()
+
+
+def _checked(before: Stat, after: Stat) -> Stat:
+    """Refuse a map that changes what an entry is.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for name in ("path", "size", "linkname"):
+        if getattr(before, name) != getattr(after, name):
+            raise ConfigError(
+                f"the map changed the {name} of {before.path!r}: it may change no path, size or link"
+            )
+    if (before.mode ^ after.mode) & MODE_TYPE:
+        raise ConfigError(
+            f"the map made another kind of file of {before.path!r}: it may change permissions only"
+        )
+    return after
