@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from pybuildkit.errors import ConfigError
 
@@ -78,10 +78,15 @@ class DirectoryTarget:
     Attributes:
         path: the directory, made when missing.
         delete: make it equal to the result: what the result does not have is removed (S63).
+        atomic: receive beside it, and move all in place when the build has succeeded: a build that fails leaves the
+            directory as it was (X17).
+        devices: what to do about device nodes: ``refuse`` (an error), ``skip`` or ``create`` (only root can).
     """
 
     path: Path
     delete: bool = False
+    atomic: bool = False
+    devices: Literal["refuse", "skip", "create"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from pybuildkit.session.calls import (
     Buffer,
     Call,
     CallMetadata,
+    Chooser,
     Code,
     Machine,
     MachineFactory,
@@ -63,6 +64,15 @@ class Bridge:
         def make(call: Call) -> Machine:
             assert isinstance(call, ServerCall)
             return _BridgedCall(self, call, handler)
+
+        return make
+
+    def chosen(self, choose: Chooser) -> MachineFactory:
+        """What makes the machine for a call of which only its metadata says what serves it."""
+
+        def make(call: Call) -> Machine:
+            made = choose(call)
+            return self.factory(made)(call) if callable(made) else made
 
         return make
 

@@ -19,6 +19,7 @@ __all__ = [
     "Buffer",
     "Call",
     "CallMetadata",
+    "Chooser",
     "Code",
     "Handlers",
     "Machine",
@@ -153,6 +154,9 @@ MachineFactory: TypeAlias = Callable[[Call], Machine]
 AsyncHandler: TypeAlias = Callable[[AsyncCall], Awaitable[None]]
 """Returning ends the call OK. It is cancelled when the daemon cancels the call or the session ends."""
 
+Chooser: TypeAlias = Callable[[Call], Machine | AsyncHandler]
+"""Decides by a call's metadata what serves it: a machine made for it, or a coroutine handler after all."""
+
 Handlers: TypeAlias = Mapping[str, MachineFactory | AsyncHandler]
 
 
@@ -160,7 +164,7 @@ class Service(Protocol):
     """Something the session serves; one or several methods."""
 
     @property
-    def machines(self) -> Mapping[str, MachineFactory]:
+    def machines(self) -> Mapping[str, Chooser]:
         """Full method name to what makes the machine for a call of it."""
         ...
 
