@@ -1,0 +1,377 @@
+"""Commands: the op behind ``state.run`` and its mounts (L45 to L60)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from pybuildkit._wire import varint
+from pybuildkit.errors import DefinitionError
+from pybuildkit.llb._caps import Cap
+from pybuildkit.llb._encode import INT32_MAX, MINUS_ONE, check_int, field, text
+from pybuildkit.llb._env import Env, encode_item
+from pybuildkit.llb._frames import Frame
+from pybuildkit.llb._paths import mount_target
+from pybuildkit.llb.mounts import (
+    BindMount,
+    CacheMount,
+    Device,
+    ProxyEnv,
+    SecretMount,
+    SSHMount,
+    TmpfsMount,
+    encode_options,
+    encode_tmpfs,
+)
+from pybuildkit.llb.nodes import LazyValues, Node, Output
+from pybuildkit.llb.options import Constraints
+from pybuildkit.llb.values import Values
+from pybuildkit.platforms import Platform
+
+if TYPE_CHECKING:
+    from pybuildkit.llb.marshal import Marshaler
+    from pybuildkit.llb.state import State
+
+__all__ = ["BoundMount", "ExecNode", "encode_command"]
+
+T = TypeVar("T")
+
+_NO_INPUT = b"\x08" + MINUS_ONE
+_NO_OUTPUT = b"\x20" + MINUS_ONE
+_SHELL = ("/bin/sh", "-c")
+_SHELL_ARGS = b"\n\x07/bin/sh\n\x02-c"
+_ROOT_DEST = b"\x1a\x01/"
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SSH_TARGET = "/run/buildkit/ssh_agent."
+
+
+class BoundMount:
+    """A mount with an input or an output, at its target in one command.
+
+    Attributes:
+        target: as the user wrote it: mounts are sorted by it.
+        source: the output that is mounted, None for an empty folder.
+        before: the encoded fields selector and dest.
+        after: the encoded fields behind ``output``.
+        index: which output of the command it is, -1 for none.
+        why: what keeps it from being an output.
+        caps: what it needs of the daemon.
+        state: the state that is mounted; reading back goes on from its settings.
+    """
+
+    __slots__ = ("after", "before", "caps", "index", "source", "state", "target", "why")
+
+    def __init__(
+        self,
+        target: str,
+        source: Output | None,
+        before: bytes,
+        after: bytes = b"",
+        *,
+        caps: int = 0,
+        why: str = "",
+        state: State | None = None,
+    ) -> None:
+        self.target = target
+        self.source = source
+        self.before = before
+        self.after = after
+        self.index = -1
+        self.caps = caps
+        self.why = why
+        self.state = state
+
+    def encode(self, number: int) -> bytes:
+        """The field ``ExecOp.mounts``; ``number`` is the place of its source among the op's inputs."""
+        body = (_NO_INPUT if number < 0 else b"\x08" + varint(number) if number else b"") + self.before
+        index = self.index
+        if index:
+            body += _NO_OUTPUT if index < 0 else b"\x20" + varint(index)
+        body += self.after
+        return b"\x12" + varint(len(body)) + body
+
+
+class ExecNode(Node):
+    """A command."""
+
+    __slots__ = ("args", "body", "caps", "inputs", "mounts", "parts", "values")
+
+    def __init__(
+        self,
+        values: Values | LazyValues,
+        args: bytes,
+        mounts: list[BoundMount],
+        parts: ExecParts,
+        constraints: Constraints | None,
+        frame: Frame | None,
+    ) -> None:
+        super().__init__(constraints, frame)
+        self.values = values
+        self.args = args
+        self.mounts = mounts
+        self.parts = parts
+        self.caps = parts.caps | Cap.EXEC_BASE
+        index = 0
+        inputs: list[Output] = []
+        for mount in mounts:
+            if not mount.why:
+                mount.index = index
+                index += 1
+            self.caps |= mount.caps
+            if mount.source is not None and mount.source not in inputs:
+                inputs.append(mount.source)
+        self.inputs = tuple(inputs)
+        if constraints is not None and constraints.metadata is not None and constraints.metadata.resources:
+            self.caps |= Cap.EXEC_LINUX_RESOURCES
+        # Encoded here as if different inputs had different digests; see encode.
+        self.body = None if isinstance(values, LazyValues) else self._body(values, self._numbers(self.inputs))
+
+    def deps(self) -> list[Node]:
+        return [node for node, _ in self.inputs]
+
+    def lazy_values(self) -> list[LazyValues]:
+        return [self.values] if isinstance(self.values, LazyValues) else []
+
+    def output_platform(self) -> Platform | None:
+        return self.constraints.platform if self.constraints is not None else None
+
+    def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        given = [m.input(node, index) for node, index in self.inputs]
+        values = m.values(self.values)
+        caps = self.caps
+        if values.more.network:
+            caps |= Cap.EXEC_NETWORK
+        if values.more.security:
+            caps |= Cap.EXEC_SECURITY
+        if values.more.ulimits:
+            caps |= Cap.EXEC_ULIMIT
+        env = values.env
+        if m.caps is not None:
+            if m.caps.supports("exec.meta.setsdefaultpath"):
+                caps |= Cap.EXEC_SETS_DEFAULT_PATH
+            elif m.default_platform.os != "windows":
+                env = self._env(values).with_default("PATH", _DEFAULT_PATH)
+        body = self.body
+        if (len(given) > 1 and len(set(given)) != len(given)) or None in given:
+            # Two nodes are the same op, or a deferred state is empty: the inputs have other numbers.
+            distinct = [one for one in dict.fromkeys(given) if one is not None]
+            places = {
+                source: -1 if one is None else distinct.index(one)
+                for source, one in zip(self.inputs, given, strict=True)
+            }
+            body = self._body(
+                values, [-1 if b.source is None else places[b.source] for b in self.mounts], env
+            )
+            given = list(distinct)
+        elif body is None or env is not values.env:
+            body = self._body(values, self._numbers(self.inputs), env)
+        platform = self.output_platform() or values.platform
+        return b"".join((*given, m.platform(platform), m.filters(self.constraints), body)), caps  # type: ignore[arg-type]
+
+    def label(self) -> str:
+        words = []
+        rest = self.args
+        while rest:
+            size, start, shift = 0, 1, 0
+            while True:
+                size |= (rest[start] & 0x7F) << shift
+                shift += 7
+                start += 1
+                if rest[start - 1] < 0x80:
+                    break
+            words.append(rest[start : start + size].decode())
+            rest = rest[start + size :]
+        return " ".join(words[2:] if tuple(words[:2]) == _SHELL else words)
+
+    def mount_at(self, target: str) -> BoundMount:
+        """The mount whose result is asked for.
+
+        Raises:
+            DefinitionError: there is none there, or it gives nothing back.
+        """
+        wanted = mount_target(target)[1]
+        found = next((b for b in self.mounts if mount_target(b.target)[1] == wanted), None)
+        if found is not None and not found.why:
+            return found
+        why = (
+            f"the mount at {target!r} {found.why}"
+            if found is not None
+            else f"nothing is mounted at {target!r}"
+        )
+        writable = ", ".join(repr(b.target) for b in self.mounts if not b.why) or "none"
+        raise DefinitionError(f"{why}, so there is nothing to read back; writable mounts: {writable}")
+
+    def _numbers(self, inputs: Sequence[Output]) -> list[int]:
+        return [-1 if mount.source is None else inputs.index(mount.source) for mount in self.mounts]
+
+    def _env(self, values: Values) -> Env:
+        if self.parts.socket and "SSH_AUTH_SOCK" not in values.env.table():
+            return values.env.with_items((encode_item("SSH_AUTH_SOCK", self.parts.socket),))
+        return values.env
+
+    def _body(self, values: Values, numbers: Sequence[int], env: Env | None = None) -> bytes:
+        """The field ``Op.exec``."""
+        parts, more = self.parts, values.more
+        head, rest = values.tail()
+        if env is None or env is values.env:
+            env = self._env(values)
+        meta = b"".join((self.args, env.encoded(), head, parts.proxy, rest, parts.exit_codes))
+        if len(numbers) == 1:
+            mounts = self.mounts[0].encode(numbers[0])
+        else:
+            mounts = b"".join(
+                [mount.encode(number) for mount, number in zip(self.mounts, numbers, strict=True)]
+            )
+        mode = bytes((0x18, more.network)) if more.network else b""
+        mode += bytes((0x20, more.security)) if more.security else b""
+        op = b"".join(
+            (
+                b"\n",
+                varint(len(meta)),
+                meta,
+                mounts,
+                parts.client_mounts,
+                mode,
+                parts.secret_env,
+                parts.devices,
+            )
+        )
+        return b"\x12" + varint(len(op)) + op
+
+
+class ExecParts:
+    """The encoded fields of a command that few commands have.
+
+    Attributes:
+        proxy: ``Meta.proxy_env``.
+        exit_codes: ``Meta.validExitCodes``.
+        client_mounts: ``ExecOp.mounts`` of secrets and agents, which come behind all others (L53).
+        secret_env: ``ExecOp.secretenv``.
+        devices: ``ExecOp.cdiDevices``.
+        socket: the first agent's target.
+        caps: what they need of the daemon.
+    """
+
+    __slots__ = ("caps", "client_mounts", "devices", "exit_codes", "proxy", "secret_env", "socket")
+
+    def __init__(self) -> None:
+        self.proxy = b""
+        self.exit_codes = b""
+        self.client_mounts = b""
+        self.secret_env = b""
+        self.devices = b""
+        self.socket = ""
+        self.caps = 0
+
+    def add_proxy(self, proxy: ProxyEnv) -> None:
+        """Set the proxies.
+
+        Raises:
+            DefinitionError: it is no ``ProxyEnv``.
+        """
+        if not isinstance(proxy, ProxyEnv):
+            raise DefinitionError(f"proxy {proxy!r} is a {type(proxy).__name__}, give a ProxyEnv")
+        self.proxy = proxy.encode()
+        self.caps |= Cap.EXEC_PROXY
+
+    def add_exit_codes(self, codes: Iterable[int]) -> None:
+        """Set the exit codes that are no failure."""
+        listed = [
+            check_int(code, "exit code", -INT32_MAX - 1, INT32_MAX) for code in _listed(codes, "exit codes")
+        ]
+        if listed:
+            self.exit_codes = field(b"\x62", b"".join([varint(code) for code in listed]))
+            self.caps |= Cap.EXEC_VALID_EXIT_CODE
+
+    def add_devices(self, devices: Iterable[str | Device]) -> None:
+        """Set the devices."""
+        for device in _listed(devices, "devices"):
+            self.devices += (device if isinstance(device, Device) else Device(device)).encode()
+            self.caps |= Cap.EXEC_CDI
+
+    def add_secret_env(self, variables: Mapping[str, SecretMount]) -> None:
+        """Set the variables that hold secrets."""
+        for name, secret in variables.items():
+            encode_item(name, "")
+            self.secret_env += secret.encode_env(name)
+            self.caps |= Cap.MOUNT_SECRET | Cap.EXEC_SECRET_ENV
+
+    def add_client_mounts(
+        self, secrets: list[tuple[str, SecretMount]], agents: list[tuple[str, SSHMount]]
+    ) -> None:
+        """Set the secret files and the agents; an agent without a target gets the daemon's usual one (L48)."""
+        out = [secret.encode(mount_target(target)[0]) for target, secret in secrets]
+        for index, (target, agent) in enumerate(agents):
+            target = target or f"{_SSH_TARGET}{index}"
+            self.socket = self.socket or target
+            out.append(agent.encode(mount_target(target)[0]))
+        self.client_mounts = b"".join(out)
+        self.caps |= (Cap.MOUNT_SECRET if secrets else 0) | (Cap.MOUNT_SSH if agents else 0)
+
+
+NO_PARTS = ExecParts()
+
+
+def encode_command(command: str | Sequence[str], shell: Sequence[str]) -> bytes:
+    """The fields ``Meta.args`` of a shell line, or of an argument list.
+
+    Raises:
+        DefinitionError: there is no command, or an argument is no text.
+    """
+    if isinstance(command, str):
+        line = text(command, "command")
+        if not line.strip():
+            raise DefinitionError(f"command {command!r} is empty, give a shell line or a list of arguments")
+        prefix = _SHELL_ARGS if shell is _SHELL else b"".join([field(b"\n", text(s, "shell")) for s in shell])
+        return prefix + b"\n" + varint(len(line)) + line
+    if not isinstance(command, Sequence) or isinstance(command, bytes | bytearray | memoryview):
+        raise DefinitionError(
+            f"command {command!r} is a {type(command).__name__}, give a str for the shell or a list of str"
+        )
+    if not command:
+        raise DefinitionError(f"command {command!r} is empty, give a shell line or a list of arguments")
+    return b"".join([field(b"\n", text(argument, "argument")) for argument in command])
+
+
+def bind(target: str, mount: State | BindMount | CacheMount | TmpfsMount) -> BoundMount:
+    """A mount at its target."""
+    dest = mount_target(target)[0]
+    if isinstance(mount, TmpfsMount):
+        caps = Cap.MOUNT_TMPFS | (Cap.MOUNT_TMPFS_SIZE if mount.size else 0)
+        return BoundMount(target, None, dest, encode_tmpfs(mount), caps=caps, why="is in memory")
+    if isinstance(mount, CacheMount):
+        before, after = encode_options(mount)
+        source = mount.base.output if mount.base is not None else None
+        caps = _mount_caps(mount) | Cap.MOUNT_CACHE | Cap.MOUNT_CACHE_SHARING
+        return BoundMount(target, source, before + dest, after, caps=caps, why="is a cache")
+    if isinstance(mount, BindMount):
+        before, after = encode_options(mount)
+        source = mount.source.output
+        caps = _mount_caps(mount) | (Cap.MOUNT_BIND if source is not None else 0)
+        why = "is read-only" if mount.readonly else "" if mount.output else "was made with output=False"
+        return BoundMount(target, source, before + dest, after, caps=caps, why=why, state=mount.source)
+    source = mount.output
+    return BoundMount(target, source, dest, caps=Cap.MOUNT_BIND if source is not None else 0, state=mount)
+
+
+def bind_root(state: State, readonly: bool) -> BoundMount:
+    """The mount of the state that a command runs in."""
+    source = state.output
+    caps = Cap.MOUNT_BIND if source is not None else 0
+    if readonly:
+        return BoundMount("/", source, _ROOT_DEST, b"\x28\x01", caps=caps, why="is read-only", state=state)
+    return BoundMount("/", source, _ROOT_DEST, caps=caps, state=state)
+
+
+def _mount_caps(mount: BindMount | CacheMount) -> int:
+    caps = Cap.MOUNT_SELECTOR if mount.selector else 0
+    return caps if mount.content_cache == "default" else caps | Cap.MOUNT_CONTENT_CACHE
+
+
+def _listed(values: Iterable[T], what: str) -> list[T]:
+    if isinstance(values, str | bytes):
+        raise DefinitionError(f"{what} {values!r} is one text, give a list")
+    try:
+        return list(values)
+    except TypeError:
+        raise DefinitionError(f"{what} {values!r} is a {type(values).__name__}, give a list") from None
