@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import anyio
+
 from pybuildkit.errors import BuildKitError, ProtocolError, SessionError
 from pybuildkit.session.carrier import BATCH, Carrier
 from pybuildkit.session.server import Server
@@ -60,8 +62,10 @@ class Driver:
         self._stopping = True
         self._carrier.wake()
 
-    def join(self) -> None:
-        """Wait until the thread has ended; at once after ``ended`` was called."""
+    async def join(self) -> None:
+        """Wait until the thread has ended, after ``ended`` was called: a matter of microseconds."""
+        while self._thread.is_alive():  # noqa: ASYNC110 - a thread tells nobody when it is really gone
+            await anyio.sleep(0.0005)
         self._thread.join()
 
     # The thread.
@@ -72,7 +76,7 @@ class Driver:
         except ProtocolError as exc:
             self.error = exc
             self._say_goodbye()
-        except Exception as exc:  # noqa: BLE001 - nobody else would hear of it
+        except BaseException as exc:  # noqa: BLE001 - nobody else would hear of it
             self.error = SessionError(f"the session's thread failed: {type(exc).__name__}: {exc}")
             self.error.__cause__ = exc
         finally:
@@ -128,6 +132,7 @@ class Driver:
     def _finish(self) -> None:
         """End our side, and wait for the daemon to end its own (S12)."""
         carrier, server = self._carrier, self._server
+        server.connection.shut()
         server.abandon()
         self._say_goodbye()
         until = time.monotonic() + _DRAIN

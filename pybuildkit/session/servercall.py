@@ -143,6 +143,7 @@ class ServerCall:
         """Ask the machine for output; True when it is to be asked again."""
         if self._machine is None:
             return False
+        self._give_credit()
         # A machine that stopped because of a full queue goes on when there is room, whatever it says.
         return self._enter(self._machine.pull) is True or self.room <= 0
 
@@ -200,7 +201,8 @@ class ServerCall:
         self._held = pending
 
     def _give_credit(self) -> None:
-        if self._unread < _UNREAD:
+        """Let the daemon send more, unless this side is behind: with reading, or with answers to be sent."""
+        if self._unread < _UNREAD and not self.crowded:
             self.stream.consumed(self._owed)
             self._owed = 0
 

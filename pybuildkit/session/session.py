@@ -208,7 +208,7 @@ class Session:
                         await live.lost()
                 driver.stop()
                 await live.lost()
-                driver.join()
+                await driver.join()
             tasks.cancel_scope.cancel()
         if live.error is not None and (body.cancelled_caught or isinstance(failure, Exception)):
             raise live.error from failure
@@ -218,7 +218,7 @@ class Session:
     def _machines(self, bridge: Bridge) -> dict[str, MachineFactory]:
         methods: dict[str, MachineFactory] = {}
         for service in self._services:
-            methods.update(service.machines)
+            methods.update({name: bridge.chosen(choose) for name, choose in service.machines.items()})
             methods.update({name: bridge.factory(handler) for name, handler in service.handlers.items()})
         return methods
 
