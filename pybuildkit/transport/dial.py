@@ -42,5 +42,5 @@ async def dial(address: str | Address) -> AsyncIterator[Endpoint]:
         case _:
             from pybuildkit.transport import docker_container
 
-            async with docker_container.dial(parsed) as endpoint:
+            async with docker_container.dial(parsed, text) as endpoint:
                 yield endpoint
