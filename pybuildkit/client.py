@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import anyio
 
@@ -21,7 +21,11 @@ from pybuildkit.control.workers import (
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
 
 if TYPE_CHECKING:
-    from pybuildkit.options import BuildOptions, SolveOptions, SolveTarget
+    from collections.abc import AsyncGenerator
+
+    from pybuildkit.build import Build
+    from pybuildkit.fsutil import FS
+    from pybuildkit.options import BuildOptions, SolveOptions, SolveTarget, StreamOptions
     from pybuildkit.result import Result
     from pybuildkit.rpc.channel import Channel
     from pybuildkit.tls import TLS
@@ -206,12 +210,10 @@ class AsyncClient:
             ConfigError, DefinitionError: an argument can not work; nothing was sent.
             RPCError, SessionError: the daemon went away, or the session with it broke.
         """
-        async with self._start(target, frontend, attrs, inputs, options, watched=False) as build:
-            return await build.result()
+        settings: dict[str, Any] = {**options, "frontend": frontend, "attrs": attrs, "inputs": inputs}
+        return await self._run(target, settings, "solve")
 
-    async def build(
-        self, path: str | os.PathLike[str] | Context = ".", **options: Unpack[BuildOptions]
-    ) -> Result:
+    async def build(self, path: str | os.PathLike[str] | FS = ".", **options: Unpack[BuildOptions]) -> Result:
         """Build a Dockerfile directory and wait for its results.
 
         Args:
@@ -223,4 +225,58 @@ class AsyncClient:
             ConfigError: an argument can not work; nothing was sent.
             RPCError, SessionError: the daemon went away, or the session with it broke.
         """
-        raise NotImplementedError
+        return await self._run(path, dict(options), "build")
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        target: SolveTarget | str | os.PathLike[str] | FS | None = None,
+        **options: Unpack[StreamOptions],
+    ) -> AsyncGenerator[Build, None]:
+        """Run a build and watch it: iterate over the ``Build`` for events, then await its ``result()``.
+
+        Leaving the block before the build has ended cancels it in the daemon::
+
+            async with buildkit.stream(".", outputs=Local("out")) as build:
+                async for event in build:
+                    print(event)
+                result = await build.result()
+
+        Args:
+            target: what ``build`` takes, or what ``solve`` takes; None with ``frontend=``.
+            **options: all options of both.
+
+        Raises:
+            ConfigError, DefinitionError: an argument can not work; nothing was sent.
+        """
+        if options.get("progress") is not None:
+            raise ConfigError("progress= does not go with stream(): whoever iterates over the build shows it")
+        from pybuildkit.build import run_build
+        from pybuildkit.planning import plan_for
+
+        channel = self._connected()
+        async with run_build(channel, await plan_for(target, dict(options)), watched=True) as build:
+            yield build
+
+    async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
+        """Plan, run, and show progress meanwhile."""
+        from pybuildkit.build import run_build
+        from pybuildkit.planning import plan_for
+
+        channel = self._connected()
+        progress = options.pop("progress", None)
+        display = None
+        if isinstance(progress, str):
+            from pybuildkit.ui import open_display
+
+            display = open_display(progress)
+        plan = await plan_for(target, options, call)
+        async with run_build(channel, plan, watched=progress is not None) as build:
+            if display is not None:
+                from pybuildkit.ui.feed import show
+
+                await show(build, display)
+            elif progress is not None:
+                async for batch in build.status():
+                    progress(batch)
+            return await build.result()

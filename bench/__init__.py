@@ -1,0 +1,1 @@
+"""Side-by-side measurements against buildctl, buildx and Go: ratios of one run, never times as tests."""

@@ -1,0 +1,272 @@
+"""From the options that users write to the ingredients of a plan. Looks at files: run it in a thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import to_thread
+
+from pybuildkit.caches import Cache
+from pybuildkit.errors import ConfigError
+from pybuildkit.fsutil import FS, Directory
+from pybuildkit.outputs import Output
+from pybuildkit.plan import Ingredients, SolvePlan
+from pybuildkit.secrets import coerce_secrets
+
+if TYPE_CHECKING:
+    from pybuildkit.llb import Definition
+    from pybuildkit.options import Context
+
+__all__ = [
+    "DOCKERFILE_KEYS",
+    "FRONTEND_KEYS",
+    "frontend_build",
+    "graph_build",
+    "is_graph",
+    "plan_for",
+    "tree",
+]
+
+T = TypeVar("T")
+
+
+async def plan_for(target: object, options: dict[str, Any], call: str = "stream") -> SolvePlan:
+    """The plan of a build, whatever its target is.
+
+    Args:
+        target: a graph, a directory or tree with a Dockerfile, or None with a frontend.
+        options: keyword options as users write them.
+        call: the method that was called: ``build`` takes no graph, ``solve`` no directory, ``stream`` both.
+
+    Raises:
+        ConfigError, DefinitionError: an argument can not work.
+    """
+    options = {key: value for key, value in options.items() if value is not None and value != ""}
+    if is_graph(target) and call != "build":
+        if options.get("frontend"):
+            raise ConfigError(
+                "a graph does not go with frontend=; give the graph as inputs={...}, or leave the frontend out"
+            )
+        made = await to_thread.run_sync(graph_build, target, options)
+    elif target is None and call != "build":
+        if not options.get("frontend"):
+            raise ConfigError("there is nothing to build: give a graph, or frontend=")
+        made = await to_thread.run_sync(frontend_build, options)
+    elif call == "solve":
+        raise ConfigError(
+            f"solve() can not take {type(target).__name__}: give a graph; build() takes directories"
+        )
+    else:
+        made = await to_thread.run_sync(dockerfile_build, target, options)
+    return await to_thread.run_sync(SolvePlan, made)
+
+
+COMMON_KEYS = frozenset(
+    [
+        "locals",
+        "secrets",
+        "ssh",
+        "outputs",
+        "cache_from",
+        "cache_to",
+        "oci_layouts",
+        "entitlements",
+        "source_policy",
+        "no_cache",
+        "progress",
+        "ref",
+        "internal",
+        "proxy_network",
+        "compatibility_version",
+    ]
+)
+FRONTEND_KEYS = frozenset(("frontend", "attrs", "inputs"))
+DOCKERFILE_KEYS = frozenset(
+    [
+        "file",
+        "target",
+        "build_args",
+        "labels",
+        "platforms",
+        "tags",
+        "contexts",
+        "pull",
+        "add_hosts",
+        "network",
+        "hostname",
+        "shm_size",
+        "ulimits",
+        "cgroup_parent",
+        "sbom",
+        "provenance",
+        "syntax",
+    ]
+)
+
+
+def is_graph(target: object) -> bool:
+    """Whether a target is a graph, and not a directory or a tree."""
+    if isinstance(target, bytes):
+        return True
+    if target is None or isinstance(target, str | os.PathLike):
+        return False
+    from pybuildkit.llb import Definition, State
+
+    return isinstance(target, State | Definition)
+
+
+def check_names(options: Mapping[str, Any], allowed: frozenset[str], what: str) -> None:
+    """Refuse options that the call does not know: a typing error must not be ignored.
+
+    Raises:
+        TypeError: as Python does for unknown keyword arguments.
+    """
+    unknown = sorted(key for key in options if key not in COMMON_KEYS | allowed)
+    if unknown:
+        raise TypeError(
+            f"{what} has no option {unknown[0]!r}; it takes {', '.join(sorted(COMMON_KEYS | allowed))}"
+        )
+
+
+def listed(value: T | Iterable[T] | None, kinds: type | tuple[type, ...]) -> list[T]:
+    """One value or several, as a list."""
+    if value is None:
+        return []
+    if isinstance(value, kinds):
+        return [value]  # type: ignore[list-item]
+    return list(value)  # type: ignore[arg-type]
+
+
+def tree(value: Context, what: str) -> FS:
+    """A directory or tree as users give it.
+
+    Raises:
+        ConfigError: there is no such directory.
+    """
+    if isinstance(value, str | os.PathLike):
+        found: FS = Directory(Path(value).expanduser())
+    elif all(callable(getattr(value, name, None)) for name in ("check", "identity", "open")):
+        found = value
+    else:
+        raise ConfigError(
+            f"{what} can not be {type(value).__name__}: give a directory, or a tree of pybuildkit.fsutil"
+        )
+    try:
+        found.check()
+    except ConfigError as exc:
+        raise ConfigError(f"{what}: {exc}") from None
+    return found
+
+
+def common(options: Mapping[str, Any]) -> Ingredients:
+    """The options that all builds share, as values."""
+    made = Ingredients(
+        ref=_ref(options.get("ref")),
+        locals={n: tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
+        secrets=coerce_secrets(options.get("secrets")),
+        outputs=tuple(_output(value) for value in listed(options.get("outputs"), (str, Output))),
+        cache_from=tuple(_cache(v, export=False) for v in listed(options.get("cache_from"), (str, Cache))),
+        cache_to=tuple(_cache(v, export=True) for v in listed(options.get("cache_to"), (str, Cache))),
+        entitlements=tuple(listed(options.get("entitlements"), str)),
+        internal=bool(options.get("internal")),
+        proxy_network=bool(options.get("proxy_network")),
+        compatibility_version=options.get("compatibility_version") or 0,
+    )
+    for name, secret in made.secrets.items():
+        secret.check(name)
+    return made
+
+
+def _ref(value: str | None) -> str:
+    if value is not None and (not value or not value.isascii() or not value.isprintable()):
+        raise ConfigError(
+            f"ref={value!r} can not be a build's id; give printable ASCII, or nothing for a new one"
+        )
+    return value or ""
+
+
+def _output(value: Output | str) -> Output:
+    return Output.parse(value) if isinstance(value, str) else value
+
+
+def _cache(value: Cache | str, *, export: bool) -> Cache:
+    return Cache.parse(value, export=export) if isinstance(value, str) else value
+
+
+def frontend_build(options: Mapping[str, Any]) -> Ingredients:
+    """A build by a frontend's name and attributes."""
+    check_names(options, FRONTEND_KEYS, "solve() with a frontend")
+    made = common(options)
+    made.frontend = options["frontend"]
+    made.attrs = _attrs(options.get("attrs") or {})
+    made.inputs = {name: _encoded(target) for name, target in (options.get("inputs") or {}).items()}
+    no_cache = options.get("no_cache")
+    if no_cache:  # B24: everything, or the stages that are named
+        made.attrs["no-cache"] = "" if no_cache is True else ",".join(listed(no_cache, str))
+    return made
+
+
+def graph_build(target: object, options: Mapping[str, Any]) -> Ingredients:
+    """A build of a graph."""
+    for key in ("attrs", "inputs"):
+        if options.get(key):
+            raise ConfigError(f"{key}= is for a frontend; a graph takes none")
+    check_names(options, FRONTEND_KEYS, "solve() of a graph")
+    definition = _definition(target)
+    if not definition:
+        raise ConfigError("the graph is empty (scratch): there is nothing to solve")
+    no_cache = options.get("no_cache")
+    if no_cache:
+        if no_cache is not True:
+            raise ConfigError("no_cache= of a graph is True or False; its stages have no names")
+        definition = definition.without_cache()
+    made = common(options)
+    made.definition = definition.to_bytes()
+    made.locals |= _graph_locals(definition, made.locals)
+    return made
+
+
+def _graph_locals(definition: Definition, given: Mapping[str, FS]) -> dict[str, FS]:
+    """S27: the daemon may ask only for what the graph names; what is missing is found out here."""
+    found: dict[str, FS] = {}
+    for name, source in definition.locals.items():
+        if name in given:
+            continue
+        if source.source is None:
+            from pybuildkit.errors import LocalNotFound
+
+            error = LocalNotFound(
+                f"the graph reads the local directory {name!r}; give it with locals={{{name!r}: ...}}"
+            )
+            error.name = name
+            raise error
+        found[name] = tree(source.source, f"local {name!r}")  # type: ignore[arg-type]
+    return found
+
+
+def _attrs(attrs: Mapping[str, str]) -> dict[str, str]:
+    for key, value in attrs.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ConfigError(f"the frontend attribute {key!r}={value!r} must be a string")
+    return dict(attrs)
+
+
+def _definition(target: object) -> Definition:
+    from pybuildkit.llb import Definition, State
+
+    if isinstance(target, State):
+        return target.marshal()
+    if isinstance(target, Definition):
+        return target
+    if isinstance(target, bytes):
+        return Definition.from_bytes(target)
+    raise ConfigError(
+        f"a graph can not be {type(target).__name__}: give a State, a Definition or an encoded one"
+    )
+
+
+def _encoded(target: object) -> bytes:
+    return target if isinstance(target, bytes) else _definition(target).to_bytes()
