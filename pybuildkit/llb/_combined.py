@@ -26,9 +26,11 @@ class MergeNode(Node):
         self.inputs = inputs
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         return [node for node, _ in self.inputs]
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         given = [one for one in (m.input(node, index) for node, index in self.inputs) if one is not None]
         if len(given) < 2:
             raise DefinitionError(
@@ -40,6 +42,7 @@ class MergeNode(Node):
         return b"".join((*given, m.filters(self.constraints), body)), Cap.MERGE_OP
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return f"merge of {len(self.inputs)}"
 
 
@@ -56,9 +59,11 @@ class DiffNode(Node):
         self.upper = upper
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         return [self.lower[0]] if self.upper is None else [self.lower[0], self.upper[0]]
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         given: list[bytes] = []
         sides = []
         for tag, side in ((b"\n", self.lower), (b"\x12", self.upper)):
@@ -72,6 +77,7 @@ class DiffNode(Node):
         return b"".join((*given, m.filters(self.constraints), field(b"\x3a", b"".join(sides)))), Cap.DIFF_OP
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return "diff"
 
 
@@ -81,17 +87,24 @@ class PassthroughNode(Node):
     __slots__ = ("id", "inputs", "outputs")
 
     def __init__(
-        self, id: str, inputs: list[Output], outputs: list[int], made: Constraints | None, frame: Frame | None
+        self,
+        name: str,
+        inputs: list[Output],
+        outputs: list[int],
+        made: Constraints | None,
+        frame: Frame | None,
     ) -> None:
         super().__init__(made, frame)
-        self.id = id
+        self.id = name
         self.inputs = inputs
         self.outputs = outputs
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         return [node for node, _ in self.inputs]
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         given = []
         for node, index in self.inputs:
             found = m.input(node, index)
@@ -105,6 +118,7 @@ class PassthroughNode(Node):
         return b"".join((*given, m.filters(self.constraints), body)), Cap.PASSTHROUGH_OP
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return f"pass-through {self.id}"
 
 
@@ -119,9 +133,11 @@ class BuildNode(Node):
         self.attrs = map_strings(b"\x22", {"llbbuild.filename": filename.encode()} if filename else {})
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         return [self.source[0]]
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         given = m.input(*self.source)
         if given is None:
             raise DefinitionError("the state to build is empty, it must hold a definition")
@@ -131,4 +147,5 @@ class BuildNode(Node):
         return b"".join((given, platform, m.filters(self.constraints), body)), Cap.BUILD_OP_FILENAME
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return "build"

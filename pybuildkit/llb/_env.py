@@ -22,15 +22,22 @@ _FAR = 8
 
 
 class Env:
-    """A list of variables; what it says never changes once made."""
+    """A list of variables; what it says never changes once made.
 
-    __slots__ = ("_data", "_items", "_parent", "_table")
+    Attributes:
+        parent: the list that it is longer than.
+        items: the variables that it has more.
+        known: encoded assignments by name, in order, once they are asked for.
+        data: the bytes of all, likewise.
+    """
+
+    __slots__ = ("data", "items", "known", "parent")
 
     def __init__(self, parent: Env | None = None, items: Items = ()) -> None:
-        self._parent = parent
-        self._items = items
-        self._table: dict[str, bytes] | None = None
-        self._data: bytes | None = None
+        self.parent = parent
+        self.items = items
+        self.known: dict[str, bytes] | None = None
+        self.data: bytes | None = None
 
     def with_items(self, items: Items) -> Env:
         """This list with more variables, from ``encode_items``."""
@@ -42,17 +49,17 @@ class Env:
 
     def table(self) -> dict[str, bytes]:
         """Encoded assignments by name, in order; not to be changed."""
-        if self._table is None:
+        if self.known is None:
             self._fill()
-        assert self._table is not None
-        return self._table
+        assert self.known is not None
+        return self.known
 
     def encoded(self) -> bytes:
         """All fields ``Meta.env``."""
-        if self._data is None:
+        if self.data is None:
             self._fill()
-        assert self._data is not None
-        return self._data
+        assert self.data is not None
+        return self.data
 
     def values(self) -> dict[str, str]:
         """The variables, in order."""
@@ -61,29 +68,29 @@ class Env:
     def _fill(self) -> None:
         links: list[Env] = []
         env: Env | None = self
-        while env is not None and env._table is None:
+        while env is not None and env.known is None:
             links.append(env)
-            env = env._parent
+            env = env.parent
         if len(links) > _FAR:
-            links[1]._apply(env, links[1:])
+            links[1].apply(env, links[1:])
             links, env = links[:1], links[1]
-        self._apply(env, links)
+        self.apply(env, links)
 
-    def _apply(self, base: Env | None, links: list[Env]) -> None:
+    def apply(self, base: Env | None, links: list[Env]) -> None:
         """Make table and bytes from those of a list before this one and what was assigned since."""
-        table = dict(base._table) if base is not None and base._table is not None else {}
+        table = dict(base.known) if base is not None and base.known is not None else {}
         added: list[bytes] = []
         moved = False
         for link in reversed(links):
-            for name, item in link._items:
+            for name, item in link.items:
                 moved = table.pop(name, None) is not None or moved
                 table[name] = item
                 added.append(item)
-        if moved or base is None or base._data is None:
-            self._data = b"".join(table.values())
+        if moved or base is None or base.data is None:
+            self.data = b"".join(table.values())
         else:
-            self._data = base._data + b"".join(added)
-        self._table = table
+            self.data = base.data + b"".join(added)
+        self.known = table
 
 
 def encode_item(name: str, value: str) -> tuple[str, bytes]:
@@ -97,7 +104,7 @@ def encode_item(name: str, value: str) -> tuple[str, bytes]:
             f"{name!r} can not be the name of an environment variable: it is empty or holds '='"
         )
     if not isinstance(value, str):
-        kind = type(value).__name__
+        kind = type(value).__name__  # type: ignore[unreachable]
         raise DefinitionError(f"environment variable {name} is {value!r}, a {kind}, give a str")
     return name, field(_TAG, text(f"{name}={value}", "environment variable"))
 

@@ -19,7 +19,7 @@ __all__ = ["Frame", "capture", "lines_of", "set_frame_capture"]
 Frame: TypeAlias = tuple[CodeType, int]
 
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
-_getframe = sys._getframe
+_getframe = sys._getframe  # noqa: SLF001 - the only cheap way to a line
 
 _enabled = True
 

@@ -26,20 +26,26 @@ _AROUND = 5
 class Locations:
     """The places of all ops of a definition."""
 
-    __slots__ = ("_maps", "_places")
+    __slots__ = ("_files", "_maps", "_places")
 
     def __init__(self) -> None:
         self._places: dict[str, list[Frame | SourceLocation]] = {}
         self._maps: dict[SourceMap, SourceInfo] = {}
+        # In the order of their first use, which is the order of the table: an op may get places after a later one.
+        self._files: dict[SourceMap | str, None] = {}
 
     def add(self, digest: str, locations: Iterable[SourceLocation]) -> None:
         """Note where an op comes from; an op without a place is noted too."""
-        self._places.setdefault(digest, []).extend(locations)
+        places = self._places.setdefault(digest, [])
+        for location in locations:
+            self._files.setdefault(location.source)
+            places.append(location)
 
     def add_frame(self, digest: str, frame: Frame | None) -> None:
         """Note the Python line that made an op."""
         places = self._places.setdefault(digest, [])
         if frame is not None and frame not in places:
+            self._files.setdefault(frame[0].co_filename)
             places.append(frame)
 
     def build(self, m: Marshaler) -> SourceTable:
@@ -47,14 +53,19 @@ class Locations:
         lines = self._python_lines()
         files = _PythonFiles()
         # A file is known by its content, a Python file by its path until all of its lines are known.
+        keys = {file: file if isinstance(file, str) else self._info(file, m) for file in self._files}
+        known = {code.co_filename for code, _ in lines}
         numbers: dict[SourceInfo | str, int] = {}
+        for key in keys.values():
+            if isinstance(key, SourceInfo) or key in known:
+                numbers.setdefault(key, len(numbers))
         encoded: dict[str, bytes] = {}
         for digest, places in self._places.items():
             out = []
             for place in places:
                 key: SourceInfo | str
                 if isinstance(place, SourceLocation):
-                    key, ranges = self._info(place.source, m), place.ranges
+                    key, ranges = keys[place.source], place.ranges
                 else:
                     line = lines.get(place)
                     if line is None:
@@ -62,7 +73,7 @@ class Locations:
                     key = place[0].co_filename
                     files.add(key, *line)
                     ranges = (Range(Position(line[0]), Position(line[1])),)
-                number = numbers.setdefault(key, len(numbers))
+                number = numbers[key]
                 body = b"\x08" + varint(number) if number else b""
                 out.append(field(b"\n", body + b"".join([encode_range(r) for r in ranges])))
             encoded[digest] = b"".join(out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
@@ -12,6 +12,7 @@ from pybuildkit.llb._encode import (
     INT32_MAX,
     INT64_MAX,
     MINUS_ONE,
+    UINT32_MAX,
     check_bool,
     check_int,
     check_text,
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from pybuildkit.llb.files import FileResult
     from pybuildkit.llb.state import State
 
-Chown: TypeAlias = str | int | tuple[str | int, str | int]
-CreatedTime: TypeAlias = datetime.datetime | int
+Chown: TypeAlias = str | int | tuple[str | int | None, str | int]
+CreatedTime: TypeAlias = dt.datetime | int
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _WILDCARDS = frozenset("*?[")
 
 
@@ -36,7 +37,7 @@ class OwnerOptions(TypedDict, total=False):
     """Options of actions that make a file.
 
     Attributes:
-        chown: its owner: ``"user"``, ``"user:group"``, an id, or a pair. Names are looked up in the state's own
+        chown: its owner: ``"user"``, ``"user:group"``, an id, or a pair, of which the user may be None. Names are looked up in the state's own
             ``/etc/passwd`` and ``/etc/group``.
         created_time: its time: an aware ``datetime``, or nanoseconds since 1970 as ``time.time_ns`` gives.
     """
@@ -227,7 +228,7 @@ class Owner:
 
     __slots__ = ("group", "user")
 
-    def __init__(self, user: int | str, group: int | str | None) -> None:
+    def __init__(self, user: int | str | None, group: int | str | None) -> None:
         self.user = user
         self.group = group
 
@@ -244,7 +245,8 @@ class Owner:
             user, colon, group = check_text(value, "chown").partition(":")
             return cls(_user(user, value), _user(group, value) if colon else None)
         if isinstance(value, tuple) and len(value) == 2:
-            return cls(_user(value[0], value), _user(value[1], value))
+            user, group = value
+            return cls(None if user is None else _user(user, value), _user(group, value))
         return cls(_user(value, value), None)
 
 
@@ -254,16 +256,16 @@ def _user(value: str | int, whole: object) -> int | str:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
     if isinstance(value, str):
-        if not value or value.startswith("-"):
+        if not value or value.startswith(("-", "+")):
             raise DefinitionError(f"chown {whole!r} is no owner, write user, user:group, or ids")
         return check_text(value, "chown")
-    return check_int(value, f"chown {whole!r}: id", 0, INT32_MAX)
+    return check_int(value, f"chown {whole!r}: id", 0, UINT32_MAX)
 
 
 def _encode_owner(tag: bytes, owner: Owner | None, base: int) -> bytes:
     if owner is None:
         return b""
-    body = field(b"\n", _encode_user(owner.user, base))
+    body = b"" if owner.user is None else field(b"\n", _encode_user(owner.user, base))
     return field(tag, body if owner.group is None else body + field(b"\x12", _encode_user(owner.group, base)))
 
 
@@ -287,12 +289,12 @@ def _time(value: CreatedTime | None) -> int:
     """Nanoseconds since 1970; -1 when the daemon shall choose (L61)."""
     if value is None:
         return -1
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         if value.tzinfo is None:
             raise DefinitionError(
-                f"created_time {value!r} has no time zone, use datetime(..., tzinfo=datetime.UTC)"
+                f"created_time {value!r} has no time zone, use datetime(..., tzinfo=dt.UTC)"
             )
-        value = (value - _EPOCH) // datetime.timedelta(microseconds=1) * 1000
+        value = (value - _EPOCH) // dt.timedelta(microseconds=1) * 1000
     return check_int(value, "created_time", -INT64_MAX - 1, INT64_MAX)
 
 

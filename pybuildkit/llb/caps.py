@@ -48,35 +48,37 @@ class CapSet:
         made = (cap if isinstance(cap, Capability) else Capability(cap) for cap in capabilities)
         self._by_id = {cap.id: cap for cap in made if cap.id}
 
-    def __contains__(self, id: str) -> bool:
+    def __contains__(self, name: str) -> bool:
         """Whether the daemon announced it, enabled or not."""
-        return id in self._by_id
+        return name in self._by_id
 
-    def supports(self, id: str) -> bool:
+    def supports(self, name: str) -> bool:
         """Whether graphs can use it: this library knows it, and the daemon has it enabled."""
-        cap = self._by_id.get(id)
-        return cap is not None and cap.enabled and id in KNOWN_CAPABILITIES and id not in _caps.UNINITIALISED
+        cap = self._by_id.get(name)
+        return (
+            cap is not None and cap.enabled and name in KNOWN_CAPABILITIES and name not in _caps.UNINITIALISED
+        )
 
-    def why_not(self, id: str) -> str:
+    def why_not(self, name: str) -> str:
         """Why graphs can not use it, empty when they can; the texts are the daemon's (L90)."""
-        if id not in KNOWN_CAPABILITIES or id in _caps.UNINITIALISED:
-            return f"unknown API capability {id}"
-        cap = self._by_id.get(id)
+        if name not in KNOWN_CAPABILITIES or name in _caps.UNINITIALISED:
+            return f"unknown API capability {name}"
+        cap = self._by_id.get(name)
         if cap is None:
-            return f"requested experimental feature {id} is not supported by build server, please update buildkitd"
+            return f"requested experimental feature {name} is not supported by build server, please update buildkitd"
         if not cap.enabled:
-            text = f"requested experimental feature {id} has been disabled on the build server"
+            text = f"requested experimental feature {name} has been disabled on the build server"
             return f"{text}: {cap.message}" if cap.message else text
         return ""
 
-    def require(self, id: str) -> None:
+    def require(self, name: str) -> None:
         """Do nothing when graphs can use it.
 
         Raises:
             Unsupported: they can not.
         """
-        if why := self.why_not(id):
-            raise Unsupported(why, code="UNKNOWN", capability=id)
+        if why := self.why_not(name):
+            raise Unsupported(why, code="UNKNOWN", capability=name)
 
     def __repr__(self) -> str:
         return f"<CapSet of {len(self._by_id)}>"

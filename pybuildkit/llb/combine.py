@@ -88,7 +88,9 @@ def diff(lower: State, upper: State, **options: Unpack[OpOptions]) -> State:
 
 
 def passthrough(
-    id: str, inputs: Sequence[State | PassthroughInput], **options: Unpack[OpOptions]
+    id: str,  # noqa: A002 - the field's own name
+    inputs: Sequence[State | PassthroughInput],
+    **options: Unpack[OpOptions],
 ) -> Passthrough:
     """Give states on as they are, once all inputs have been built (L12).
 

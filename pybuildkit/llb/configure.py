@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit.errors import DefinitionError
@@ -27,12 +27,12 @@ class Configure:
 
     __slots__ = ()
 
-    if TYPE_CHECKING:
-
-        @property
-        def settings(self) -> Values | LazyValues: ...
+    settings: Values | LazyValues
 
     def _change(self, kind: str, value: Any) -> State:
+        raise NotImplementedError
+
+    def _change_all(self, changes: Iterable[tuple[str, Any]]) -> State:
         raise NotImplementedError
 
     def env(self, variables: Mapping[str, str] | None = None, /, **more: str) -> State:
@@ -98,10 +98,7 @@ class Configure:
             DefinitionError: it is no image configuration.
         """
         parsed = config if isinstance(config, ImageConfig) else ImageConfig.parse(config)
-        state: Any = self
-        for kind, value in parsed.changes(user=user):
-            state = state._change(kind, value)
-        return state  # type: ignore[no-any-return]
+        return self._change_all(parsed.changes(user=user))
 
     def with_value(self, key: Any, value: Any) -> State:
         """Attach a value of your own, for ``value``; it is not part of the graph (L19)."""

@@ -111,7 +111,7 @@ class Definition:
         digests: tuple[str, ...] | None = None,
         metadata: Mapping[str, bytes] | None = None,
         source: SourceTable | None = None,
-        locals: Mapping[str, LocalSource] | None = None,
+        locals: Mapping[str, LocalSource] | None = None,  # noqa: A002 - what they are called
     ) -> None:
         self.ops = ops
         self.digests = _digests(ops) if digests is None else digests
@@ -182,6 +182,12 @@ class Definition:
     def locations(self, digest: str) -> tuple[SourceLocation, ...]:
         """Where an op comes from: the Python line that made it, or what a frontend said."""
         return self._source.locations(digest) if self._source is not None else ()
+
+    def without_cache(self) -> Definition:
+        """The same, with every op to be run even when its result is cached (B24)."""
+        ignore = OpMetadata(ignore_cache=True)
+        metadata = {d: self.metadata.get(d, OpMetadata()).merged(ignore).encode() for d in self.digests}
+        return Definition(self.ops, self.digests, {**self._metadata, **metadata}, self._source, self.locals)
 
     def validate(self, caps: CapSet | None = None) -> None:
         """Check the definition as the daemon would, before anything is sent.

@@ -127,15 +127,19 @@ class ExecNode(Node):
         self.body = None if isinstance(values, LazyValues) else self._body(values, self._numbers(self.inputs))
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         return [node for node, _ in self.inputs]
 
     def lazy_values(self) -> list[LazyValues]:
+        """Settings that must be known first."""
         return [self.values] if isinstance(self.values, LazyValues) else []
 
     def output_platform(self) -> Platform | None:
+        """The platform that was asked for."""
         return self.constraints.platform if self.constraints is not None else None
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         given = [m.input(node, index) for node, index in self.inputs]
         values = m.values(self.values)
         caps = self.caps
@@ -169,6 +173,7 @@ class ExecNode(Node):
         return b"".join((*given, m.platform(platform), m.filters(self.constraints), body)), caps  # type: ignore[arg-type]
 
     def label(self) -> str:
+        """What it is, in a few words."""
         words = []
         rest = self.args
         while rest:

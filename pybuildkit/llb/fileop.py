@@ -80,6 +80,7 @@ class FileNode(Node):
             )
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         found: dict[Node, None] = {}
         stack: list[tuple[FileAction | None, State]] = [(self.action, self.state)]
         while stack:
@@ -97,11 +98,13 @@ class FileNode(Node):
         return list(found)
 
     def lazy_values(self) -> list[LazyValues]:
+        """Settings that must be known first."""
         states = [entry.state for entry in self.entries]
         states += [entry.source_state for entry in self.entries if entry.source_state is not None]
         return [state.settings for state in states if isinstance(state.settings, LazyValues)]
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         given = [m.input(node, index) for node, index in self.inputs]
         body = self.body
         if (len(given) > 1 and len(set(given)) != len(given)) or None in given or body is None:
@@ -116,6 +119,7 @@ class FileNode(Node):
         return b"".join((*given, m.filters(self.constraints), body)), Cap.FILE_BASE  # type: ignore[arg-type]
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return repr(self.action)[len("<FileAction ") : -1]
 
     def _body(

@@ -20,10 +20,12 @@ from pybuildkit.llb.state import State
 __all__ = ["GitSignature", "MTime", "git"]
 
 MTime: TypeAlias = Literal["checkout", "commit"]
+Part: TypeAlias = tuple[dict[str, bytes], int]
 
 AUTH_TOKEN_SECRET = "GIT_AUTH_TOKEN"  # noqa: S105 - the name of a secret
 AUTH_HEADER_SECRET = "GIT_AUTH_HEADER"  # noqa: S105
 
+_NOTHING: Part = {}, 0
 _BUNDLE_SCHEMES = ("docker-image+blob://", "oci-layout+blob://")
 
 
@@ -109,47 +111,31 @@ def git(
     identifier = remote.host + join("/", remote.path)
     if ref or subdir:
         identifier += f"#{ref}" + (f":{subdir}" if subdir else "")
-    attrs = {"git.fullurl": remote.remote.encode()}
-    caps = Cap.GIT | Cap.GIT_FULL_URL
-    auth = _auth_attrs(auth_token_secret, auth_header_secret)
-    attrs.update(auth)
-    if auth and (auth_token_secret is not None or auth_header_secret is not None):
-        caps |= Cap.GIT_HTTP_AUTH
-    if remote.scheme == "ssh":
-        if hosts := _known_hosts(known_hosts):
-            attrs["git.knownsshhosts"] = hosts
-        attrs["git.mountsshsock"] = text(ssh, "ssh id") or b"default"
-        caps |= Cap.GIT_KNOWN_SSH_HOSTS | Cap.GIT_MOUNT_SSH_SOCK
-    if text(checksum, "checksum"):
-        attrs["git.checksum"] = checksum.encode()
-        caps |= Cap.GIT_CHECKSUM
-    if mtime is not None:
-        if mtime not in ("checkout", "commit"):
-            raise DefinitionError(f"mtime {mtime!r} does not exist, there are checkout, commit")
-        attrs["git.mtime"] = mtime.encode()
-        caps |= Cap.GIT_MTIME
-    flags = (
-        ("git.keepgitdir", check_bool(keep_git_dir, "keep_git_dir"), Cap.GIT_KEEP_DIR),
-        ("git.skipsubmodules", not check_bool(submodules, "submodules"), Cap.GIT_SKIP_SUBMODULES),
-        ("git.fetchbycommit", check_bool(fetch_by_commit, "fetch_by_commit"), Cap.GIT_FETCH_BY_COMMIT),
-        ("git.checkoutbundle", check_bool(checkout_bundle, "checkout_bundle"), Cap.GIT_CHECKOUT_BUNDLE),
-    )
-    for key, given, bit in flags:
-        if given:
-            attrs[key] = b"true"
-            caps |= bit
-    if bundle:
-        attrs.update(_bundle_attrs(bundle, bundle_session, bundle_store, checksum))
-        caps |= Cap.GIT_BUNDLE
     if checkout_bundle and (keep_git_dir or subdir):
         raise DefinitionError(
             "checkout_bundle gives no files, so keep_git_dir and subdir can not be given with it"
         )
     if fetch_by_commit and not checksum:
         raise DefinitionError("fetch_by_commit needs the commit, give it as checksum")
-    if signature is not None:
-        attrs.update(signature.attrs())
-        caps |= Cap.GIT_SIGNATURE_VERIFY
+    flags = {
+        "git.keepgitdir": (check_bool(keep_git_dir, "keep_git_dir"), Cap.GIT_KEEP_DIR),
+        "git.skipsubmodules": (not check_bool(submodules, "submodules"), Cap.GIT_SKIP_SUBMODULES),
+        "git.fetchbycommit": (check_bool(fetch_by_commit, "fetch_by_commit"), Cap.GIT_FETCH_BY_COMMIT),
+        "git.checkoutbundle": (check_bool(checkout_bundle, "checkout_bundle"), Cap.GIT_CHECKOUT_BUNDLE),
+    }
+    attrs = {"git.fullurl": remote.remote.encode()}
+    caps = Cap.GIT | Cap.GIT_FULL_URL
+    parts = [
+        _auth(auth_token_secret, auth_header_secret),
+        _ssh(known_hosts, ssh) if remote.scheme == "ssh" else _NOTHING,
+        _commit(checksum, mtime),
+        *(({key: b"true"}, bit) for key, (given, bit) in flags.items() if given),
+        _bundle(bundle, bundle_session, bundle_store, checksum) if bundle else _NOTHING,
+        (signature.attrs(), Cap.GIT_SIGNATURE_VERIFY) if signature is not None else _NOTHING,
+    ]
+    for more, bits in parts:
+        attrs.update(more)
+        caps |= bits
     return state_of(SourceNode(f"git://{identifier}", attrs, caps, made, capture()))
 
 
@@ -172,24 +158,44 @@ def _place(remote: GitURL, ref: str, subdir: str) -> tuple[str, str]:
     return ref, join("/", behind).lstrip("/")
 
 
-def _auth_attrs(token: str | None, header: str | None) -> dict[str, bytes]:
+def _auth(token: str | None, header: str | None) -> Part:
     attrs = {
         "git.authtokensecret": text(AUTH_TOKEN_SECRET if token is None else token, "auth_token_secret"),
         "git.authheadersecret": text(AUTH_HEADER_SECRET if header is None else header, "auth_header_secret"),
     }
-    return {key: value for key, value in attrs.items() if value}
+    attrs = {key: value for key, value in attrs.items() if value}
+    # The usual names are always there, and need nothing of the daemon (L38).
+    explicit = token is not None or header is not None
+    return attrs, Cap.GIT_HTTP_AUTH if attrs and explicit else 0
 
 
-def _known_hosts(lines: str | Iterable[str]) -> bytes:
-    listed = texts([lines] if isinstance(lines, str) else lines, "known_hosts")
-    return "".join(f"{line.removesuffix(chr(10))}\n" for line in listed if line).encode()
+def _ssh(known_hosts: str | Iterable[str], ssh: str) -> Part:
+    listed = texts([known_hosts] if isinstance(known_hosts, str) else known_hosts, "known_hosts")
+    hosts = "".join(f"{line.removesuffix(chr(10))}\n" for line in listed if line).encode()
+    attrs = {"git.knownsshhosts": hosts} if hosts else {}
+    attrs["git.mountsshsock"] = text(ssh, "ssh id") or b"default"
+    return attrs, Cap.GIT_KNOWN_SSH_HOSTS | Cap.GIT_MOUNT_SSH_SOCK
 
 
-def _bundle_attrs(bundle: str, session: str, store: str, checksum: str) -> dict[str, bytes]:
+def _commit(checksum: str, mtime: MTime | None) -> Part:
+    attrs: dict[str, bytes] = {}
+    caps = 0
+    if text(checksum, "checksum"):
+        attrs["git.checksum"] = checksum.encode()
+        caps |= Cap.GIT_CHECKSUM
+    if mtime is not None:
+        if mtime not in ("checkout", "commit"):
+            raise DefinitionError(f"mtime {mtime!r} does not exist, there are checkout, commit")
+        attrs["git.mtime"] = mtime.encode()
+        caps |= Cap.GIT_MTIME
+    return attrs, caps
+
+
+def _bundle(bundle: str, session: str, store: str, checksum: str) -> Part:
     if not check_text(bundle, "bundle").startswith(_BUNDLE_SCHEMES):
         raise DefinitionError(
             f"bundle {bundle!r} is no blob's address, start it with {' or '.join(_BUNDLE_SCHEMES)}"
         )
     if not checksum:
         raise DefinitionError("a bundle needs the commit that is taken out of it, give it as checksum")
-    return {"git.bundle": bundle.encode(), **store_attrs(session, store)}
+    return {"git.bundle": bundle.encode(), **store_attrs(session, store)}, Cap.GIT_BUNDLE

@@ -45,15 +45,19 @@ class ImportedNode(Node):
         self.own_platform = decode_platform(op)
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         return self.inputs
 
     def output_platform(self) -> Platform | None:
+        """The platform that was asked for."""
         return self.own_platform
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         raise NotImplementedError("an imported op is not encoded again")
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return self.digest
 
 

@@ -12,13 +12,24 @@ from pybuildkit.llb._caps import Cap
 from pybuildkit.llb._encode import check_bool, check_text, go_json_texts, text
 from pybuildkit.llb._frames import capture
 from pybuildkit.llb.nodes import LocalNode
-from pybuildkit.llb.options import Constraints, PlatformOptions, constraints
+from pybuildkit.llb.options import CommonOptions, Constraints, constraints
 from pybuildkit.llb.sources import state_of
 from pybuildkit.llb.state import State
+from pybuildkit.platforms import PlatformLike
 
 __all__ = ["Differ", "local"]
 
 Differ: TypeAlias = Literal["none", "metadata"]
+
+
+class LocalOptions(CommonOptions, total=False):
+    """Options of ``local``; its name in progress is ``description={"llb.customname": ...}``.
+
+    Attributes:
+        platform: the resulting state's platform.
+    """
+
+    platform: PlatformLike
 
 
 def local(
@@ -34,7 +45,7 @@ def local(
     metadata_only: bool | Iterable[str] = False,
     session: str = "",
     unique_id: str = "",
-    **options: Unpack[PlatformOptions],
+    **options: Unpack[LocalOptions],
 ) -> State:
     """A folder of the client (L9, L42).
 
@@ -53,7 +64,7 @@ def local(
         metadata_only: sync the tree without content; patterns name the files whose content is synced all the same.
         session: the session that has the folder, empty for any of the build.
         unique_id: what tells it from a folder of the same name in another build; the marshal's when not given.
-        options: see ``PlatformOptions``.
+        options: see ``LocalOptions``.
 
     Raises:
         DefinitionError: there is neither folder nor name, or another argument is bad.

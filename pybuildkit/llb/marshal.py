@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pybuildkit._wire import varint
@@ -216,7 +217,7 @@ class Marshaler:
         )
         return other.marshal(state)
 
-    def _walk(self, root: Node):  # type: ignore[no-untyped-def]
+    def _walk(self, root: Node) -> Iterator[Node]:
         """Nodes, each behind its inputs; the caller has to make each one done."""
         done = self._done
         opened: set[Node] = set()
@@ -293,7 +294,7 @@ def _encode_metadata(value: int | OpMetadata) -> bytes:
     return _caps.encode(value) if isinstance(value, int) else value.encode()
 
 
-def _metadata_caps(values) -> int:  # type: ignore[no-untyped-def]
+def _metadata_caps(values: Iterable[int | OpMetadata]) -> int:
     """What the whole definition needs because of its metadata; the last op says it (L86)."""
     caps = 0
     for value in values:

@@ -215,7 +215,7 @@ class ProxyEnv:
 
 
 def cache(
-    id: str,
+    id: str,  # noqa: A002 - the field's own name
     *,
     sharing: Sharing = "shared",
     base: State | None = None,
@@ -249,7 +249,14 @@ def tmpfs(size: int = 0) -> TmpfsMount:
     return TmpfsMount(size)
 
 
-def secret(id: str, *, optional: bool = False, uid: int = 0, gid: int = 0, mode: int = 0o400) -> SecretMount:
+def secret(
+    id: str,  # noqa: A002 - the field's own name
+    *,
+    optional: bool = False,
+    uid: int = 0,
+    gid: int = 0,
+    mode: int = 0o400,
+) -> SecretMount:
     """A secret of the client: a file as a value of ``mounts=``, a variable as a value of ``env=`` (L47).
 
     Args:
@@ -265,7 +272,14 @@ def secret(id: str, *, optional: bool = False, uid: int = 0, gid: int = 0, mode:
     return SecretMount(id, optional, uid, gid, mode)
 
 
-def ssh(id: str = "", *, optional: bool = False, uid: int = 0, gid: int = 0, mode: int = 0o600) -> SSHMount:
+def ssh(
+    id: str = "",  # noqa: A002 - the field's own name
+    *,
+    optional: bool = False,
+    uid: int = 0,
+    gid: int = 0,
+    mode: int = 0o600,
+) -> SSHMount:
     """An SSH agent of the client, as a socket (L48).
 
     Args:

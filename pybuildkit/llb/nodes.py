@@ -79,9 +79,11 @@ class SourceNode(Node):
         self.body = encode_source(identifier, attrs)
 
     def output_platform(self) -> Platform | None:
+        """The platform that was asked for."""
         return self.constraints.platform if self.constraints is not None else None
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         platform = m.platform(self.output_platform()) if self.platform_specific else b""
         return platform + m.filters(self.constraints) + self.body, self.caps
 
@@ -90,6 +92,7 @@ class SourceNode(Node):
         return SourceNode(identifier, self.attrs, self.caps, self.constraints, self.frame)
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return self.identifier
 
 
@@ -117,6 +120,7 @@ class LocalNode(SourceNode):
         super().__init__(f"local://{name}", attrs, caps, constraints, frame)
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
+        """The op's bytes, and what they need."""
         m.add_local(self)
         if "local.session" in self.attrs:
             return super().encode(m)
@@ -141,9 +145,11 @@ class Deferred(Node):
         self.make = make
 
     def deps(self) -> list[Node]:
+        """The nodes it takes input from."""
         raise NotImplementedError("a deferred node is replaced before its inputs are asked for")
 
     def label(self) -> str:
+        """What it is, in a few words."""
         return "known when marshalled"
 
 

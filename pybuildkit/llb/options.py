@@ -18,11 +18,10 @@ from pybuildkit.platforms import Platform, PlatformLike
 __all__ = ["OpOptions", "PlatformOptions"]
 
 
-class OpOptions(TypedDict, total=False):
+class CommonOptions(TypedDict, total=False):
     """Options of every op (L74 to L83).
 
     Attributes:
-        name: what progress shows as the step's name.
         description: free texts for the daemon's history.
         ignore_cache: run it even when its result is cached.
         export_cache: whether its result goes into exported caches; None leaves that to the build.
@@ -32,7 +31,6 @@ class OpOptions(TypedDict, total=False):
         location: where in the source it comes from, instead of the Python line that made it.
     """
 
-    name: str
     description: Mapping[str, str]
     ignore_cache: bool
     export_cache: bool | None
@@ -40,6 +38,16 @@ class OpOptions(TypedDict, total=False):
     resources: Resources
     require: str | Iterable[str]
     location: SourceLocation | Iterable[SourceLocation]
+
+
+class OpOptions(CommonOptions, total=False):
+    """Options of ops that have no platform.
+
+    Attributes:
+        name: what progress shows as the step's name.
+    """
+
+    name: str
 
 
 class PlatformOptions(OpOptions, total=False):
@@ -98,6 +106,20 @@ def constraints(options: Mapping[str, Any], *, platform: bool = False, where: st
     if rest:
         raise TypeError(f"{where} has no option {next(iter(rest))!r}")
     return made
+
+
+def lay_over(defaults: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options on top of others, as Go applies both in turn: filters and descriptions add up (L19)."""
+    made = {**(defaults or {}), **options}
+    if defaults and "require" in defaults and "require" in options:
+        made["require"] = [*_listed(defaults["require"]), *_listed(options["require"])]
+    if defaults and "description" in defaults and "description" in options:
+        made["description"] = {**defaults["description"], **options["description"]}
+    return made
+
+
+def _listed(value: str | Iterable[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
 
 
 def as_platform(value: PlatformLike) -> Platform:

@@ -143,7 +143,7 @@ class ImageDeferred(Deferred):
         self.source = source
         self.ref = ref
         self.platform = platform
-        self.resolve_mode = resolve_mode
+        self.resolve_mode: ResolveMode = resolve_mode
         self.pin = pin
         self.user = user
         self.resolver = resolver

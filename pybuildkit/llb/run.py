@@ -179,7 +179,7 @@ def _check_targets(
 def _secrets(ids: Iterable[str]) -> list[tuple[str, SecretMount]]:
     if isinstance(ids, str):
         raise DefinitionError(f"secrets {ids!r} is one text, give a list of ids")
-    made = [SecretMount(id) for id in ids]
+    made = [SecretMount(one) for one in ids]
     return [(_SECRETS_DIR + mount.id.rpartition("/")[2], mount) for mount in made]
 
 

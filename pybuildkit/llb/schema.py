@@ -97,7 +97,7 @@ def decode(message: str, data: bytes) -> dict[str, Any]:
         entry = table.get(number)
         if entry is None:
             continue
-        name, kind, repeated = entry
+        _, kind, repeated = entry
         if kind in ("ms", "mm", "mb"):
             key, item = _map_item(kind, value)
             found.setdefault(number, {})[key] = item

@@ -12,7 +12,7 @@ from pybuildkit.llb._caps import Cap
 from pybuildkit.llb._encode import INT32_MAX, check_bool, check_int, check_text, text
 from pybuildkit.llb._frames import capture
 from pybuildkit.llb.imageconfig import ImageConfig
-from pybuildkit.llb.nodes import LazyValues, SourceNode
+from pybuildkit.llb.nodes import LazyValues, LocalNode, SourceNode
 from pybuildkit.llb.options import PlatformOptions, constraints
 from pybuildkit.llb.resolve import ImageDeferred, ImageResolver, ResolveMode, parse_ref
 from pybuildkit.llb.state import State
@@ -266,13 +266,16 @@ def source(
     if "://" not in check_text(identifier, "source identifier"):
         raise DefinitionError(f"source identifier {identifier!r} has no scheme, write scheme://name")
     encoded = {
-        key: text(value, f"attribute {key}") for key, value in (attrs or {}).items() if text(key, "attribute")
+        check_text(key, "attribute"): text(value, f"attribute {key}") for key, value in (attrs or {}).items()
     }
     ids = frozenset(caps)
     try:
         mask = _caps.bits(ids)
     except KeyError as exc:
         raise DefinitionError(f"capability {exc.args[0]!r} does not exist") from None
+    scheme, _, name = identifier.partition("://")
+    if scheme == "local":
+        return state_of(LocalNode(name, None, encoded, mask, made, capture()))
     return state_of(SourceNode(identifier, encoded, mask, made, capture()))
 
 

@@ -18,7 +18,7 @@ from pybuildkit.llb.fileop import FileNode
 from pybuildkit.llb.files import FileAction, FileResult
 from pybuildkit.llb.mounts import BindMount, ContentCache, Mount, SecretMount, SSHMount
 from pybuildkit.llb.nodes import Deferred, LazyValues, Node, Output
-from pybuildkit.llb.options import Constraints, OpOptions, PlatformOptions, constraints
+from pybuildkit.llb.options import Constraints, OpOptions, PlatformOptions, constraints, lay_over
 from pybuildkit.llb.run import RUN_OPTIONS, RunOptions, make_exec
 from pybuildkit.llb.values import EMPTY, Values
 from pybuildkit.platforms import Platform
@@ -77,6 +77,12 @@ class State(Configure):
     def _change(self, kind: str, value: Any) -> State:
         return State(self.output, self.settings.change(kind, value))
 
+    def _change_all(self, changes: Iterable[tuple[str, Any]]) -> State:
+        settings = self.settings
+        for kind, value in changes:
+            settings = settings.change(kind, value)
+        return State(self.output, settings)
+
     def reset(self, other: State) -> State:
         """These files, with the settings of another state; the directory starts at ``/`` again (L30)."""
         own = self.output[0].output_platform() if self.output is not None else None
@@ -133,10 +139,14 @@ class State(Configure):
             self, command, made, capture(), mounts=mounts, env=env, cwd=cwd, user=user, secrets=secrets, ssh=ssh,
             readonly_root=readonly_root, shell=shell, **mine,
         )  # fmt: skip
-        settings = self.settings
-        if made is not None and made.platform is not None:
-            settings = settings.change("platform", made.platform.normalized())
-        return Run(self.output if readonly_root else (node, 0), settings, None, node)
+        output: Output | None = (node, 0)
+        own = made.platform if made is not None else None
+        if readonly_root:
+            # What goes on is the output before the command, and its own platform with it (L52).
+            output = self.output
+            own = output[0].output_platform() if output is not None else None
+        settings = self.settings if own is None else self.settings.change("platform", own.normalized())
+        return Run(output, settings, None, node)
 
     def mount(
         self,
@@ -201,7 +211,7 @@ class State(Configure):
         mine, rest = _take(options)
         return self.file(files.rm(path, **mine), **rest)
 
-    def requires(self, id: str, *others: State) -> State:
+    def requires(self, id: str, *others: State) -> State:  # noqa: A002 - the field's own name
         """These files, once other states have been built too (L12).
 
         Args:
@@ -264,8 +274,7 @@ class State(Configure):
         """
         from pybuildkit.llb.marshal import Marshaler
 
-        merged: dict[str, Any] = {**(self.defaults or {}), **options}
-        made = constraints(merged, platform=True, where="marshal")
+        made = constraints(lay_over(self.defaults, options), platform=True, where="marshal")
         return Marshaler(made, resolver=resolver, caps=caps, unique_id=unique_id, frames=source_map).marshal(
             self
         )
@@ -282,7 +291,7 @@ class State(Configure):
         """As ``marshal``, with a resolver that has to wait: all images are asked for at once."""
         from pybuildkit.llb.resolve import resolve_all
 
-        known = await resolve_all(self, resolver, {**(self.defaults or {}), **options})
+        known = await resolve_all(self, resolver, lay_over(self.defaults, options))
         return self.marshal(resolver=known, caps=caps, unique_id=unique_id, source_map=source_map, **options)
 
     def validate(self, **options: Unpack[PlatformOptions]) -> None:

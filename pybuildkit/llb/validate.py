@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit._wire import ProtoDecodeError
-from pybuildkit.llb import _caps
-from pybuildkit.llb.caps import KNOWN_CAPABILITIES
+from pybuildkit.llb.caps import KNOWN_CAPABILITIES, CapSet
 from pybuildkit.llb.dumping import describe
 from pybuildkit.llb.schema import decode_op
 
 if TYPE_CHECKING:
-    from pybuildkit.llb.caps import CapSet
     from pybuildkit.llb.definitions import Definition
 
 __all__ = ["problems"]
@@ -38,10 +36,8 @@ def problems(definition: Definition, caps: CapSet | None = None) -> list[str]:
     if last in ops and (ops[last]["Op"] or len(ops[last].get("inputs", ())) != 1):
         found.append("the last op does not name the result, the definition may be cut off")
     for digest, op in ops.items():
-        for problem in _op_problems(op, ops, terminal=digest == last):
-            found.append(f"{_name(definition, digest, op)}: {problem}")
-        for problem in _cap_problems(definition, digest, caps):
-            found.append(f"{_name(definition, digest, op)}: {problem}")
+        own = [*_op_problems(op, ops, terminal=digest == last), *_cap_problems(definition, digest, caps)]
+        found.extend(f"{_name(definition, digest, op)}: {problem}" for problem in own)
     return found
 
 
@@ -159,10 +155,8 @@ def _range(values: dict[str, Any], name: str, count: int, what: str, low: int = 
 
 
 def _cap_problems(definition: Definition, digest: str, caps: CapSet | None) -> Iterator[str]:
+    known = CapSet(KNOWN_CAPABILITIES) if caps is None else caps
     metadata = definition.metadata.get(digest)
-    for id in sorted(metadata.caps) if metadata is not None else ():
-        if caps is not None:
-            if why := caps.why_not(id):
-                yield why
-        elif id not in KNOWN_CAPABILITIES or id in _caps.UNINITIALISED:
-            yield f"unknown API capability {id}"
+    for cap in sorted(metadata.caps) if metadata is not None else ():
+        if why := known.why_not(cap):
+            yield why

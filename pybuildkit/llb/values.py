@@ -94,7 +94,7 @@ class Values:
     def __init__(
         self,
         env: Env,
-        dir: str = "/",
+        dir: str = "/",  # noqa: A002 - what the setting is called
         user: str = "",
         platform: Platform | None = None,
         more: More = _NO_MORE,
@@ -146,8 +146,8 @@ class Values:
             user=self.user,
             platform=self.platform,
             hostname=more.hostname,
-            network=("sandbox", "host", "none")[more.network],  # type: ignore[arg-type]
-            security=("sandbox", "insecure")[more.security],  # type: ignore[arg-type]
+            network=("sandbox", "host", "none")[more.network],
+            security=("sandbox", "insecure")[more.security],
             extra_hosts=more.hosts,
             ulimits=more.ulimits,
             cgroup_parent=more.cgroup_parent,
