@@ -56,9 +56,9 @@ class Locations:
         keys = {file: file if isinstance(file, str) else self._info(file, m) for file in self._files}
         known = {code.co_filename for code, _ in lines}
         numbers: dict[SourceInfo | str, int] = {}
-        for key in keys.values():
-            if isinstance(key, SourceInfo) or key in known:
-                numbers.setdefault(key, len(numbers))
+        for file in keys.values():
+            if isinstance(file, SourceInfo) or file in known:
+                numbers.setdefault(file, len(numbers))
         encoded: dict[str, bytes] = {}
         for digest, places in self._places.items():
             out = []
