@@ -30,8 +30,8 @@ MAX_HEADER_LIST = 16 << 20
 STREAM_WINDOW = 1 << 20
 """Bytes that the peer may send on a new stream ahead of consumption (S7)."""
 
-_QUANTUM = 64 << 10
-"""Data of one stream before the next one's turn."""
+_QUANTUM = 4 * (frames.MAX_FRAME + frames.HEAD_SIZE)
+"""Bytes of one stream before the next one's turn."""
 
 _MAX_CONTROL = 1 << 20
 """Answers to control frames that may wait for the peer to read them."""
@@ -57,6 +57,7 @@ class Connection:
         last_stream: the highest number that the peer has opened.
         goaway: the code of the peer's GOAWAY, None before; ``goaway_text`` is what the peer says with it.
         held: bytes that are kept for the peer, see ``hold``.
+        send_window: bytes of data that the peer allows on all streams together.
         peer_header_list: bytes of one header list that the peer takes, None when it does not say.
     """
 
@@ -82,7 +83,7 @@ class Connection:
         self._failed = False
         self._going = False
         self._initial_send_window = frames.DEFAULT_WINDOW
-        self._send_window = frames.DEFAULT_WINDOW
+        self.send_window = frames.DEFAULT_WINDOW
         self._receive_window = frames.MAX_WINDOW
         self._receive_owed = 0
         self._control: list[bytes] = []
@@ -252,8 +253,8 @@ class Connection:
         if not stream:
             if not size:
                 raise Refused(ErrorCode.PROTOCOL_ERROR, "a window update of nothing")
-            self._send_window += size
-            if self._send_window > frames.MAX_WINDOW:
+            self.send_window += size
+            if self.send_window > frames.MAX_WINDOW:
                 raise Refused(ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2 GiB")
             self._ready.extend(self._starved)
             self._starved.clear()
@@ -308,10 +309,10 @@ class Connection:
             stream = ready.popleft()
             stream.scheduled = False
             size, sent = stream.write(
-                out, min(_QUANTUM, limit - total), self._send_window, unit, used + total
+                out, min(_QUANTUM, limit - total), self.send_window, unit, used + total
             )
             total += size
-            self._send_window -= sent
+            self.send_window -= sent
             if not stream.over and not stream.scheduled and stream.sendable:
                 stream.scheduled = True
                 (ready if size else self._starved).append(stream)

@@ -30,6 +30,7 @@ __all__ = [
     "WINDOW_UPDATE",
     "ErrorCode",
     "Setting",
+    "error_name",
     "goaway",
     "head",
     "header_frames",
@@ -93,6 +94,14 @@ class ErrorCode(IntEnum):
     ENHANCE_YOUR_CALM = 11
     INADEQUATE_SECURITY = 12
     HTTP_1_1_REQUIRED = 13
+
+
+_ERROR_NAMES = {int(code): code.name for code in ErrorCode}
+
+
+def error_name(code: int) -> str:
+    """An error code's name, or its number when it is none that is known."""
+    return _ERROR_NAMES.get(code, str(code))
 
 
 def head(size: int, kind: int, flags: int, stream: int) -> bytes:

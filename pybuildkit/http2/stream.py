@@ -195,9 +195,13 @@ class Stream:
         allowed = min(window, self.send_window)
         queue = self._queue
         while self.queued and sent < allowed:
-            size = min(self.queued, allowed - sent, frames.MAX_FRAME, limit - total - frames.HEAD_SIZE)
-            if size <= 0:
-                break
+            size = min(self.queued, allowed - sent, frames.MAX_FRAME)
+            rest = limit - total - frames.HEAD_SIZE
+            if rest < size:
+                # A frame that only the limit would make tiny waits for the next time.
+                if rest <= 0 or (sent and rest < _SMALLEST_CUT):
+                    break
+                size = rest
             if unit:
                 rest = unit - (used + total) % unit - frames.HEAD_SIZE
                 if rest < _SMALLEST_CUT:

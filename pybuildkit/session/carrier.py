@@ -29,9 +29,11 @@ class Carrier(Protocol):
 
     Attributes:
         unit: the frame size below, 0 when it does not matter: data is cut so that it ends where a frame ends.
+        overhead: bytes that the carrier puts before each write, in the first frame.
     """
 
     unit: int
+    overhead: int
 
     def take(self) -> list[bytes]:
         """What has arrived."""

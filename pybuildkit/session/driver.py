@@ -113,7 +113,7 @@ class Driver:
     def _write(self) -> None:
         carrier, connection = self._carrier, self._server.connection
         while connection.wants_output and (room := carrier.room()):
-            buffers, size = connection.output(room, unit=carrier.unit)
+            buffers, size = connection.output(room, unit=carrier.unit, used=carrier.overhead)
             if not size:
                 return
             carrier.write(buffers, size)

@@ -39,6 +39,7 @@ class StubCarrier:
     """
 
     unit = 0
+    overhead = 0
 
     def __init__(self, duplex: Duplex) -> None:
         self._duplex = duplex

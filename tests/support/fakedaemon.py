@@ -33,8 +33,14 @@ from pybuildkit.rpc.channel import Duplex, Metadata, ServerStream
 from pybuildkit.session.calls import AsyncHandler, Code, MachineFactory, Service, Status
 from pybuildkit.session.carrier import SESSION, decode_bytes_message, encode_bytes_message
 from pybuildkit.session.session import LiveSession, Session
+from pybuildkit.session.socketcarrier import on_endpoint
+from tests.support.fakesocket import serve_on_socket
 
 __all__ = ["DaemonCall", "FakeDaemon", "MemoryChannel", "fake_daemon", "serve_handler", "serve_machine"]
+
+
+CARRIER = "memory"
+"""What carries the sessions of ``fake_daemon``: the stub's stream in memory, or "socket": a connection of its own."""
 
 
 class OneMethod:
@@ -307,8 +313,16 @@ async def fake_daemon(
         session: the session instead of a new one.
         options: of the new ``Session``.
     """
+    session = session or Session(services, **options)
+    if CARRIER == "socket":
+        daemon = FakeDaemon()
+        daemon.flush()
+        async with serve_on_socket(daemon) as endpoint, session.open(on_endpoint(endpoint)) as live:
+            daemon.session = live
+            yield daemon
+        return
     channel = MemoryChannel()
-    async with (session or Session(services, **options)).open(channel) as live:
+    async with session.open(channel) as live:
         assert channel.daemon is not None
         channel.daemon.session = live
         yield channel.daemon

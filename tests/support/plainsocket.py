@@ -16,6 +16,7 @@ class PlainCarrier:
     """A carrier whose bytes are the connection's own."""
 
     unit = 0
+    overhead = 0
     error: Exception | None = None
 
     def __init__(self, sock: socket.socket) -> None:

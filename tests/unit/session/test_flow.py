@@ -6,13 +6,21 @@ import time
 import tracemalloc
 
 import anyio
+import pytest
 
 from pybuildkit.session.calls import AsyncCall, Call
+from tests.support import fakedaemon
 from tests.support.fakedaemon import DaemonCall, FakeDaemon, fake_daemon, serve_handler, serve_machine
 
 BULK = "/test.Bulk/Bulk"
 CHECK = "/grpc.health.v1.Health/Check"
 MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True, params=["memory", "socket"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to carry a session."""
+    monkeypatch.setattr(fakedaemon, "CARRIER", request.param)
 
 
 class Source:

@@ -12,7 +12,14 @@ from pybuildkit.errors import ConfigError
 from pybuildkit.secrets import Secret
 from pybuildkit.session.calls import Code, Status
 from pybuildkit.session.secrets import GET_SECRET, SecretSource, SecretsService
+from tests.support import fakedaemon
 from tests.support.fakedaemon import fake_daemon
+
+
+@pytest.fixture(autouse=True, params=["memory", "socket"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to carry a session."""
+    monkeypatch.setattr(fakedaemon, "CARRIER", request.param)
 
 
 def fixed(value: bytes) -> SecretSource:

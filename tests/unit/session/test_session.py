@@ -23,6 +23,7 @@ from pybuildkit.errors import (
 from pybuildkit.session import driver
 from pybuildkit.session.calls import AsyncCall, Call, Code, Service, Status, StatusError
 from pybuildkit.session.session import Session, new_id
+from tests.support import fakedaemon
 from tests.support.fakedaemon import (
     DaemonCall,
     FakeDaemon,
@@ -33,6 +34,12 @@ from tests.support.fakedaemon import (
 )
 
 ECHO = "/test.Echo/Echo"
+
+
+@pytest.fixture(autouse=True, params=["memory", "socket"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to carry a session."""
+    monkeypatch.setattr(fakedaemon, "CARRIER", request.param)
 
 
 class Echo:
@@ -74,6 +81,7 @@ async def test_the_headers_of_the_stream() -> None:
     """S2, S3: names, the empty shared key, each method, health's three."""
     session = Session([serve_handler("/a.B/C", echo), serve_machine("/d.E/F", Echo)])
     async with fake_daemon(session=session) as daemon:
+        await daemon.unary("/grpc.health.v1.Health/Check")
         assert list(daemon.metadata) == [
             ("x-docker-expose-session-uuid", session.id),
             ("x-docker-expose-session-sharedkey", ""),
