@@ -203,7 +203,7 @@ class _OpenDirectory:
 class _OpenFolder:
     """See ``Folder``."""
 
-    __slots__ = ("_fd", "_path", "_stale", "_tree", "_xattr_prefix")
+    __slots__ = ("_depth", "_fd", "_path", "_stale", "_tree", "_xattr_prefix")
 
     def __init__(self, tree: _OpenDirectory, fd: int, path: str) -> None:
         self._tree = tree
@@ -212,6 +212,7 @@ class _OpenFolder:
         self._xattr_prefix = ""
         self._stale = False  # the entries hold a descriptor that is closed
         chain = tree.chain
+        self._depth = len(chain)
         chain.append(self)
         if len(chain) > _KEEP_OPEN:
             chain[-_KEEP_OPEN - 1].release()
@@ -234,28 +235,32 @@ class _OpenFolder:
 
     def stat(self, item: os.DirEntry[str], path: str) -> Found | None:
         """See ``Folder.stat``."""
-        tree = self._tree
         try:
-            known = self._lstat(item.name) if self._stale else item.stat(follow_symlinks=False)
-            unix = known.st_mode
-            uid, gid = (known.st_uid, known.st_gid) if tree.keep_owner else (0, 0)
-            device = known.st_dev
-            xattrs = (
-                self._xattrs(item.name, device)
-                if tree.xattrs and device not in tree.no_xattrs
-                else _NO_XATTRS
-            )
-            mode = _go_mode(unix)
-            mtime = known.st_mtime_ns
-            if st.S_ISDIR(unix):
-                return Stat(path, mode, uid, gid, 0, mtime, "", 0, 0, xattrs), None
-            if st.S_ISLNK(unix):
-                target = os.readlink(item.name, dir_fd=self._descriptor())
-                return Stat(path, mode, uid, gid, known.st_size, mtime, target, 0, 0, xattrs), None
+            return self._stat(item, path)
         except OSError as exc:
             if vanished(exc):
                 return None
-            raise failed("read", tree.show(path), exc) from exc
+            raise failed("read", self._tree.show(path), exc) from exc
+        finally:
+            if self._depth < len(self._tree.chain) - _KEEP_OPEN:  # asked late, for one far above
+                self.release()
+
+    def _stat(self, item: os.DirEntry[str], path: str) -> Found:
+        tree = self._tree
+        known = self._lstat(item.name) if self._stale else item.stat(follow_symlinks=False)
+        unix = known.st_mode
+        uid, gid = (known.st_uid, known.st_gid) if tree.keep_owner else (0, 0)
+        device = known.st_dev
+        xattrs = _NO_XATTRS
+        if tree.xattrs and device not in tree.no_xattrs:
+            xattrs = self._xattrs(item.name, device)
+        mode = _go_mode(unix)
+        mtime = known.st_mtime_ns
+        if st.S_ISDIR(unix):
+            return Stat(path, mode, uid, gid, 0, mtime, "", 0, 0, xattrs), None
+        if st.S_ISLNK(unix):
+            target = os.readlink(item.name, dir_fd=self._descriptor())
+            return Stat(path, mode, uid, gid, known.st_size, mtime, target, 0, 0, xattrs), None
         key = (device, known.st_ino) if known.st_nlink > 1 else None
         major = minor = 0
         if mode & MODE_TYPE:

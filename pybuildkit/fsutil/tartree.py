@@ -231,11 +231,12 @@ class _Indexer:
         self.root = new_root()
 
     def run(self) -> None:
-        with (
-            os.fdopen(os.dup(self._fd), "rb") as file,
-            tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as tar,
-        ):
+        with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(0)
+            self._read(file)
+
+    def _read(self, file: IO[bytes]) -> None:
+        with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as tar:
             for member in tar:
                 self._add(member)
                 tar.members.clear()  # type: ignore[attr-defined] # it would keep them all

@@ -54,7 +54,7 @@ def questions(trees: list[tuple[Path, list[str]]], count: int, *, links: bool) -
         root, paths = rand.choice(trees)
         follow = patterns(rand, paths, signs=False) if links or rand.random() < 0.2 else None
         if follow and links:  # above the root Go looks around, and we do not
-            follow = [path for path in follow if not os.path.normpath(path).startswith("..")]
+            follow = [path for path in follow if not os.path.normpath(f"./{path}").startswith("..")]
         question = {"root": str(root), "links": links, "follow": follow or ([""] if links else None)}
         if not links:
             question |= {
