@@ -18,7 +18,7 @@ from pybuildkit.references import Reference
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors"
-TABLES = ("csv", "references", "platforms", "sources", "statuses")
+TABLES = ("csv", "references", "platforms", "sources", "statuses", "remotes")
 
 
 def load(name: str) -> Any:

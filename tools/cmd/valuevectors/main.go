@@ -1,7 +1,7 @@
 // Command valuevectors writes tables of what the Go side makes of CSV options, image references, platforms, source
-// excerpts and error details. The tests compare our Python with them.
+// excerpts, error details and git addresses. The tests compare our Python with them.
 //
-//	valuevectors DIR     writes DIR/{csv,references,platforms,sources,statuses}.json.gz
+//	valuevectors DIR     writes DIR/{csv,references,platforms,sources,statuses,remotes}.json.gz
 //
 // The same seed always gives the same bytes.
 package main
@@ -31,6 +31,7 @@ func main() {
 		{"platforms", platformCases},
 		{"sources", sourceCases},
 		{"statuses", statusCases},
+		{"remotes", remoteCases},
 	} {
 		if err := write(filepath.Join(os.Args[1], t.name+".json.gz"), t.cases()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
