@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pybuildkit.daemon.binary import find_buildkitd
+from pybuildkit.daemon.binary import MissingRequirement, find_buildkitd
 from pybuildkit.daemon.config import Mirrors, Network, ServerTLS
 from pybuildkit.daemon.process import Buildkitd
 
-__all__ = ["Buildkitd", "Mirrors", "Network", "ServerTLS", "find_buildkitd"]
+__all__ = ["Buildkitd", "Mirrors", "MissingRequirement", "Network", "ServerTLS", "find_buildkitd"]

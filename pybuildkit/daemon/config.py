@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from pybuildkit.daemon.toml import Table, Value
 from pybuildkit.errors import ConfigError
 
-__all__ = ["Mirrors", "Network", "ServerTLS", "Settings", "build_config"]
+__all__ = ["Mirrors", "Network", "ServerTLS", "Settings", "build_config", "merge"]
 
 Mirrors: TypeAlias = Mapping[str, Sequence[str]]
 """Registry host to the hosts to ask first, as ``{"docker.io": ["http://localhost:5000"]}``."""
@@ -38,6 +38,21 @@ class ServerTLS:
     key: Path
     client_ca: Path | None = None
 
+    def files(self) -> dict[str, Path]:
+        """The daemon's name of each file to its absolute path."""
+        named = {"cert": self.cert, "key": self.key, "ca": self.client_ca}
+        return {name: Path(path).absolute() for name, path in named.items() if path is not None}
+
+    def check(self) -> None:
+        """Look whether the files are there.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        for name, path in self.files().items():
+            if not path.is_file():
+                raise ConfigError(f"the daemon's TLS {name} file {str(path)!r} is not there")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -55,43 +70,30 @@ class Settings:
 
 
 def build_config(
-    settings: Settings,
-    extra: Table | str | None,
-    *,
-    root: Path,
-    addresses: Sequence[str],
-    trace_socket: Path,
-    cgroup: str,
+    settings: Settings, extra: Table | str | None, *, base: Table | None = None
 ) -> dict[str, Value]:
-    """The whole configuration: the user's, with what the arguments say written over it.
+    """The configuration that a user asks for: the own one, with what the arguments say written over it.
 
     Args:
         settings: the typed arguments.
         extra: the user's own, a mapping or TOML text.
-        root: where the daemon keeps its state.
-        addresses: where it listens.
-        trace_socket: where builds hand in traces; the daemon's default is one path for all daemons.
-        cgroup: the parent of all containers' cgroups.
+        base: what holds where the user says nothing.
 
     Raises:
         ConfigError: the text is not TOML, or an argument can not work.
     """
-    oci: dict[str, Value] = {"defaultCgroupParent": cgroup}
-    # buildkitd would take in a containerd that happens to run on this machine.
-    base: dict[str, Value] = {"worker": {"oci": oci, "containerd": {"enabled": False}}}
-    base["otel"] = {"socketPath": str(trace_socket)}
-    config = merge(base, _table(extra))
-    config = merge(config, {"worker": {"oci": _worker(settings)}})
+    config = merge(base or {}, _table(extra))
+    if worker := _worker(settings):
+        config = merge(config, {"worker": {"oci": worker}})
     if settings.entitlements:
         config = merge(config, {"insecure-entitlements": _entitlements(settings.entitlements)})
     if settings.mirrors:
         config = merge(config, {"registry": _registries(settings.mirrors)})
     if settings.debug:
         config = merge(config, {"log": {"level": "debug"}})
-    grpc: dict[str, Value] = {"address": list(addresses)}
     if settings.tls is not None:
-        grpc["tls"] = _tls(settings.tls)
-    return merge(config, {"root": str(root), "grpc": grpc})
+        config = merge(config, {"grpc": {"tls": _tls(settings.tls)}})
+    return config
 
 
 def merge(base: Table, over: Table) -> dict[str, Value]:
@@ -180,8 +182,4 @@ def _is_loopback(host_port: str) -> bool:
 
 
 def _tls(tls: ServerTLS) -> Table:
-    files = {"cert": tls.cert, "key": tls.key, "ca": tls.client_ca}
-    for name, path in files.items():
-        if path is not None and not Path(path).is_file():
-            raise ConfigError(f"the daemon's TLS {name} file {str(path)!r} is not there")
-    return {name: str(Path(path).absolute()) for name, path in files.items() if path is not None}
+    return {name: str(path) for name, path in tls.files().items()}

@@ -10,7 +10,7 @@ from pybuildkit.daemon.config import ServerTLS
 from pybuildkit.errors import ConfigError, DaemonError
 from pybuildkit.transport.address import TCPAddress, UnixAddress, parse_address
 
-__all__ = ["Listen", "check_unused", "listen_addresses"]
+__all__ = ["Listen", "check_unused", "free_port", "listen_addresses"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,22 @@ class Listen:
 
     def settled(self) -> Listen:
         """With a port that is free now, when none is set."""
-        if self.path or self.port:
-            return self
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            with socket.socket(family) as probe:
-                probe.bind((self.host, 0))
-                return replace(self, port=probe.getsockname()[1])
-        except OSError as exc:
-            raise DaemonError(f"no port is to be had on {self.host}: {exc}") from exc
+        return self if self.path or self.port else replace(self, port=free_port(self.host))
+
+
+def free_port(host: str) -> int:
+    """A tcp port that is free now on an address of this machine.
+
+    Raises:
+        DaemonError: none is to be had.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.bind((host, 0))
+            port: int = probe.getsockname()[1]
+            return port
+    except OSError as exc:
+        raise DaemonError(f"no port is to be had on {host}: {exc}") from exc
 
 
 def listen_addresses(address: str | None, tls: ServerTLS | None) -> list[Listen]:
@@ -47,15 +54,15 @@ def listen_addresses(address: str | None, tls: ServerTLS | None) -> list[Listen]
         if tls is not None:
             raise ConfigError("tls is for a tcp address: give address='tcp://host:port', or leave tls out")
         return [] if address is None else [_unix(address)]
-    free_port = address.endswith(":0")
-    parsed = parse_address(address[:-2] + ":1" if free_port else address)
+    takes_any = address.endswith(":0")
+    parsed = parse_address(address[:-2] + ":1" if takes_any else address)
     assert isinstance(parsed, TCPAddress)
     if tls is None and not _is_loopback(parsed.host):
         raise ConfigError(
             f"address {address!r} can be reached from other machines, and whoever reaches the daemon is root "
             "here: give tls, or listen on 127.0.0.1"
         )
-    return [Listen(host=parsed.host, port=0 if free_port else parsed.port)]
+    return [Listen(host=parsed.host, port=0 if takes_any else parsed.port)]
 
 
 def _unix(address: str) -> Listen:

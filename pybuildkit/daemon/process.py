@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,8 +15,8 @@ import anyio
 import anyio.to_thread
 
 from pybuildkit.daemon import probe as probes
-from pybuildkit.daemon.binary import HOW_TO_GET_BUILDKITD, HOW_TO_GET_RUNC, find_buildkitd, search_path
-from pybuildkit.daemon.config import Mirrors, Network, ServerTLS, Settings, build_config
+from pybuildkit.daemon.binary import HOW_TO_GET_RUNC, check_requirements, find_buildkitd, search_path
+from pybuildkit.daemon.config import Mirrors, Network, ServerTLS, Settings, build_config, merge
 from pybuildkit.daemon.guarded import DaemonLog, Guarded
 from pybuildkit.daemon.listen import check_unused, listen_addresses
 from pybuildkit.daemon.places import Places
@@ -115,7 +113,7 @@ class Buildkitd:
         stop_grace: float = 10.0,
         probe: probes.Probe = probes.info,
     ) -> None:
-        self._binary = find_buildkitd(binary)
+        self._given_binary = binary
         self._root = Path(root).absolute() if root is not None else None
         self._listen = listen_addresses(address, tls)
         self._settings = Settings(
@@ -141,7 +139,8 @@ class Buildkitd:
         self._log_tail = ""
         self._version = ""
         self._address = ""
-        # Bad configuration is told where it was written, not when the daemon starts.
+        # Bad configuration is told where it was written, not when the daemon starts. Files are looked at only
+        # then: an event loop may run here.
         self._render(Places.nowhere(), ())
 
     # --- what it is ------------------------------------------------------------------------------------
@@ -186,7 +185,7 @@ class Buildkitd:
 
     def __repr__(self) -> str:
         state = f"at {self._address}" if self._guarded is not None else "not running"
-        return f"<Buildkitd {self._binary} {state}>"
+        return f"<Buildkitd {state}>"
 
     # --- its life --------------------------------------------------------------------------------------
 
@@ -194,6 +193,8 @@ class Buildkitd:
         """Start it, and wait until it answers.
 
         Raises:
+            ConfigError: the binary or a certificate that was named is not there.
+            MissingRequirement: this machine can not run it; says what to install.
             DaemonError: it can not be started here, ended, or did not answer in time; with its log.
         """
         deadline = self._launch()
@@ -264,8 +265,11 @@ class Buildkitd:
         """Make its folders and its process; the time by which it must answer."""
         if self._guarded is not None:
             raise DaemonError("this buildkitd is running already")
-        environ = self._environ()
-        binary = self._check_requirements(environ)
+        binary = find_buildkitd(self._given_binary)
+        if self._settings.tls is not None:
+            self._settings.tls.check()
+        environ = self._environ(binary)
+        binary = check_requirements(binary, environ, self._runtimes())
         addresses = [address.settled() for address in self._listen]
         for address in addresses:
             check_unused(address)
@@ -304,7 +308,7 @@ class Buildkitd:
         if not socket.exists():
             return False
         try:
-            self._version = self._probe(socket, min(_PROBE_SECONDS, left))
+            self._version = self._probe(f"unix:{socket}", min(_PROBE_SECONDS, left))
         except ConnectError:
             return False
         return True
@@ -320,44 +324,27 @@ class Buildkitd:
         except BuildKitError:
             _log.warning("a buildkitd that did not start could not be cleared away", exc_info=True)
 
-    def _environ(self) -> dict[str, str]:
+    def _environ(self, binary: Path | None) -> dict[str, str]:
         environ = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_THE_DAEMON}
         environ.pop("TMPDIR", None)
         environ.update(self._env)
-        beside = [self._binary.parent] if self._binary is not None else []
+        beside = [binary.parent] if binary is not None else []
         environ["PATH"] = search_path(environ, *beside)
         return environ
 
-    def _check_requirements(self, environ: Mapping[str, str]) -> Path:
-        if sys.platform != "linux":
-            raise DaemonError(
-                f"a private buildkitd runs on Linux only, this is {sys.platform}; set $BUILDKIT_HOST"
-            )
-        if self._binary is None:
-            raise DaemonError(f"there is no buildkitd binary: {HOW_TO_GET_BUILDKITD}")
-        if os.geteuid() != 0:
-            raise DaemonError(
-                f"a private buildkitd needs root, this is user {os.geteuid()} (rootless is not supported): "
-                "run as root, or set $BUILDKIT_HOST to a daemon that runs"
-            )
-        if not any(shutil.which(name, path=environ["PATH"]) for name in self._runtimes()):
-            raise DaemonError(
-                f"buildkitd needs {' or '.join(self._runtimes())}, not found: {HOW_TO_GET_RUNC}"
-            )
-        return self._binary
-
     def _runtimes(self) -> list[str]:
         named = self._settings.worker.get("binary")
-        return [named] if isinstance(named, str) else ["runc", "buildkit-runc"]
+        return [named] if isinstance(named, str) else ["buildkit-runc", "runc"]
 
     def _render(self, places: Places, addresses: Sequence[str]) -> str:
-        return dumps(
-            build_config(
-                self._settings,
-                self._config,
-                root=places.root,
-                addresses=addresses,
-                trace_socket=places.trace_socket,
-                cgroup=places.cgroup,
-            )
-        )
+        base: Table = {
+            "worker": {
+                "oci": {"defaultCgroupParent": places.cgroup},
+                # buildkitd would take in a containerd that happens to run on this machine.
+                "containerd": {"enabled": False},
+            },
+            # The daemon's default is one path for all daemons.
+            "otel": {"socketPath": str(places.trace_socket)},
+        }
+        config = build_config(self._settings, self._config, base=base)
+        return dumps(merge(config, {"root": str(places.root), "grpc": {"address": list(addresses)}}))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pybuildkit.daemon.config import Mirrors
     from pybuildkit.daemon.toml import Table
     from pybuildkit.sync import Client
+    from pybuildkit.testing.container import Privileges
     from pybuildkit.testing.registry import Registry
 
 __all__ = ["BuildkitdOptions", "BuildkitdService", "Kind", "NoBuildkitd", "running_buildkitd"]
@@ -45,6 +46,7 @@ class BuildkitdOptions:
         config: more configuration, a mapping or TOML text as in ``buildkitd.toml``.
         binary: the buildkitd to run, for the kind ``binary``.
         image: the image to run, for the kind ``container``; the default is ``BuildkitContainer``'s.
+        privileges: what that container may do; everything by default.
         registry: a registry of the test run, handed on to the tests as ``buildkitd.registry``.
     """
 
@@ -54,6 +56,7 @@ class BuildkitdOptions:
     config: Table | str | None = None
     binary: Path | None = None
     image: str | None = None
+    privileges: Privileges | None = None
     registry: Registry | None = None
 
 
@@ -130,21 +133,22 @@ def _environment(options: BuildkitdOptions) -> Generator[BuildkitdService]:
 def _container(options: BuildkitdOptions) -> Generator[BuildkitdService]:
     _check_docker(os.environ)
     try:
-        from pybuildkit.testing.container import DEFAULT_IMAGE, BuildkitContainer
+        from pybuildkit.testing.container import DEFAULT_IMAGE, PRIVILEGED, BuildkitContainer
     except ImportError as exc:
         raise _NotHere(f"testcontainers is not installed ({exc})") from exc
-    container = BuildkitContainer(
-        options.image or DEFAULT_IMAGE,
-        mirrors=options.mirrors,
-        entitlements=options.entitlements,
-        config=options.config,
-    )
+    image = options.image or DEFAULT_IMAGE
     try:
-        container.start()
+        container = BuildkitContainer(
+            image,
+            mirrors=options.mirrors,
+            entitlements=options.entitlements,
+            config=options.config,
+            privileges=options.privileges or PRIVILEGED,
+        ).start()
     except ConfigError:
         raise
-    except Exception as exc:
-        raise _NotHere(f"the docker engine does not run {options.image or DEFAULT_IMAGE}: {exc}") from exc
+    except Exception as exc:  # docker's, requests' and testcontainers' errors have no common root
+        raise _NotHere(f"the docker engine does not run {image}: {exc}") from exc
     try:
         yield BuildkitdService(container.address, "container", options, container.log)
     finally:
@@ -161,16 +165,19 @@ def _check_docker(environ: Mapping[str, str]) -> None:
 
 @contextmanager
 def _binary(options: BuildkitdOptions) -> Generator[BuildkitdService]:
-    from pybuildkit.daemon import Buildkitd, find_buildkitd
+    from pybuildkit.daemon import Buildkitd, MissingRequirement
 
-    if find_buildkitd(options.binary) is None:
-        raise _NotHere("there is no buildkitd binary")
-    if os.geteuid() != 0:
-        raise _NotHere("a buildkitd binary needs root")
-    with Buildkitd(
+    daemon = Buildkitd(
         options.binary, mirrors=options.mirrors, entitlements=options.entitlements, config=options.config
-    ) as daemon:
+    )
+    try:
+        daemon.start()
+    except MissingRequirement as exc:
+        raise _NotHere(str(exc)) from exc
+    try:
         yield BuildkitdService(daemon.address, "binary", options, lambda: daemon.log)
+    finally:
+        daemon.stop()
 
 
 _WAYS: Mapping[str, Callable[[BuildkitdOptions], AbstractContextManager[BuildkitdService]]] = {
