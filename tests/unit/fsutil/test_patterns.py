@@ -14,7 +14,8 @@ from pybuildkit.fsutil._gopath import BadPatternError, clean, has_wildcards, joi
 from pybuildkit.fsutil._goregex import RegexError, translate
 from pybuildkit.fsutil.ignorefile import MAX_LINE, parse_ignorefile
 from pybuildkit.fsutil.patterns import Pattern, PatternMatcher
-from tests.unit.fsutil.gotools import committed, go_tool, needs_go, table
+from tests.support.goprograms import program
+from tests.support.tables import lines, table
 
 TABLES = {
     "hand": "patterns-hand",
@@ -78,11 +79,10 @@ def test_names_match_as_in_gos_filepath_match() -> None:
             assert verdict(lambda p=case["p"], n=name: match_name(p, n)) == expected, (case["p"], name)  # type: ignore[misc]
 
 
-@needs_go
 @pytest.mark.parametrize("kind", TABLES)
 def test_the_tables_are_what_go_says(kind: str) -> None:
-    made = subprocess.run([go_tool("patternvectors"), kind], capture_output=True, check=True, timeout=60)
-    assert made.stdout == committed(TABLES[kind])
+    made = subprocess.run([program("patternvectors"), kind], capture_output=True, check=True, timeout=60)
+    assert made.stdout == lines(TABLES[kind])
 
 
 # --- what the tables can not say ---

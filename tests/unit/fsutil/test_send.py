@@ -18,8 +18,8 @@ from pybuildkit.fsutil import send as module
 from pybuildkit.fsutil.filter import Filter
 from pybuildkit.fsutil.send import Sender
 from pybuildkit.fsutil.stat import FIN, PacketType, encode_data, encode_error, encode_request
-from tests.unit.fsutil.fakedaemon import FakeDaemon, packets
-from tests.unit.fsutil.trees import make_tree
+from tests.support.sourcetrees import make_tree
+from tests.support.treereceiver import TreeReceiver, packets
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_files_come_when_they_are_asked_for() -> None:
 def test_files_and_entries_take_turns(limit: int) -> None:
     """A file asked for does not wait for the list's end, nor the list for the files."""
     entries = {"!first": os.urandom(2_000_000)} | {f"~{number}": b"%d" % number for number in range(8000)}
-    daemon = FakeDaemon(sender_of(MemoryTree(entries)))
+    daemon = TreeReceiver(sender_of(MemoryTree(entries)))
     while len(daemon.open.get(0, b"")) < 300_000:
         daemon.step(limit)
     assert not daemon.listed
@@ -154,7 +154,7 @@ def test_the_daemon_may_give_up() -> None:
 def test_a_file_that_grew_is_sent_as_it_was_told(tmp_path: Path) -> None:
     for name, size in (("small", 100), ("big", 300_000)):
         (tmp_path / name).write_bytes(b"x" * size)
-    daemon = FakeDaemon(sender_of(Directory(tmp_path)), want=grow(tmp_path))
+    daemon = TreeReceiver(sender_of(Directory(tmp_path)), want=grow(tmp_path))
     daemon.run()
     assert {path: len(data) for path, data in daemon.files.items()} == {"small": 100, "big": 300_000}
     assert {data[-1:] for data in daemon.files.values()} == {b"x"}
@@ -281,10 +281,10 @@ def test_a_name_that_is_not_utf8_ends_the_transfer_by_name(tmp_path: Path) -> No
     os.mkdir(os.fsencode(tmp_path) + b"/dir")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/dir/\xff")).touch()
     sender = sender_of(Directory(tmp_path))
-    daemon = FakeDaemon(sender).run()
+    daemon = TreeReceiver(sender).run()
     assert r"the name 'dir/\udcff' is not UTF-8" in daemon.error
     assert isinstance(sender.error, TransferError)
-    left_out = FakeDaemon(sender_of(Directory(tmp_path), excludes=[os.fsdecode(b"**/\xff")])).run()
+    left_out = TreeReceiver(sender_of(Directory(tmp_path), excludes=[os.fsdecode(b"**/\xff")])).run()
     assert left_out.paths == ["dir"]
 
 
@@ -294,7 +294,7 @@ def test_a_map_changes_and_leaves_out() -> None:
     def change(stat: Stat) -> Stat | None:
         return None if stat.path == "a" else stat._replace(uid=1000, mode=stat.mode & ~0o777 | 0o700)
 
-    daemon = FakeDaemon(sender_of(MemoryTree({"a/b": "1", "c": "2", "d/e": "3"}, map=change))).run()
+    daemon = TreeReceiver(sender_of(MemoryTree({"a/b": "1", "c": "2", "d/e": "3"}, map=change))).run()
     assert daemon.paths == ["c", "d", "d/e"]
     assert {(stat.uid, stat.mode & 0o777) for stat in daemon.stats} == {(1000, 0o700)}
     assert daemon.files == {"c": b"2", "d/e": b"3"}
@@ -303,7 +303,7 @@ def test_a_map_changes_and_leaves_out() -> None:
 @pytest.mark.parametrize("change", [{"path": "x"}, {"size": 7}, {"linkname": "x"}, {"mode": 1 << 31}])
 def test_a_map_must_not_change_what_it_is(change: dict[str, Any]) -> None:
     sender = sender_of(MemoryTree({"a": "1"}, map=lambda stat: stat._replace(**change)))
-    assert "may change" in FakeDaemon(sender).run().error
+    assert "may change" in TreeReceiver(sender).run().error
     assert isinstance(sender.error, ConfigError)
 
 
@@ -321,7 +321,7 @@ def test_a_map_that_fails_fails_the_call_and_leaves_nothing_open(tmp_path: Path)
 
 def test_a_wrong_pattern_found_late_ends_the_transfer() -> None:
     sender = sender_of(TREE, excludes=["[z-a]"])
-    assert "syntax error in pattern '[z-a]'" in FakeDaemon(sender).run().error
+    assert "syntax error in pattern '[z-a]'" in TreeReceiver(sender).run().error
 
 
 # --- memory, time ---
@@ -424,7 +424,7 @@ def test_a_transfer_can_be_dropped_at_any_point(tmp_path: Path) -> None:
     (tmp_path / "!big").write_bytes(bytes(1 << 20))
     for steps in range(8):
         sender = sender_of(Directory(tmp_path))
-        daemon = FakeDaemon(sender)
+        daemon = TreeReceiver(sender)
         for _ in range(steps):
             if sender.pending:
                 daemon.step(1)

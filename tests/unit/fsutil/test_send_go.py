@@ -13,11 +13,9 @@ import pytest
 from pybuildkit.fsutil import FS, Directory, MemoryDirectory, MemoryFile, MemorySymlink, MemoryTree, TarTree
 from pybuildkit.fsutil.filter import Filter
 from pybuildkit.fsutil.send import Sender
-from tests.unit.fsutil.gotools import needs_go
-from tests.unit.fsutil.peer import receive
-from tests.unit.fsutil.trees import make_tree, snapshot
+from tests.support.fsutilpeer import receive
+from tests.support.sourcetrees import make_tree, snapshot
 
-pytestmark = [needs_go, pytest.mark.filterwarnings("error")]
 MIB = 1 << 20
 
 

@@ -15,9 +15,8 @@ from pybuildkit.fsutil.filter import Filter, merge_followed
 from pybuildkit.fsutil.followpaths import follow_links
 from pybuildkit.fsutil.stat import Stat
 from pybuildkit.fsutil.walk import walk
-from tests.unit.fsutil.gotools import needs_go
-from tests.unit.fsutil.peer import ask, go_stats
-from tests.unit.fsutil.trees import NAMES, make_tree
+from tests.support.fsutilpeer import ask, go_stats
+from tests.support.sourcetrees import NAMES, make_tree
 
 PARTS = ("*", "**", "?", "a*", "*.go", "[ab]", "[^a]", "\\*", "f?o", "*b", "..", "missing", "\\[x\\]")
 
@@ -75,7 +74,6 @@ def our_walk(question: dict[str, Any]) -> list[Stat]:
         tree.close()
 
 
-@needs_go
 def test_what_is_sent_is_what_go_would_send(trees: list[tuple[Path, list[str]]]) -> None:
     """S26, S29, S31, S32, S33, S36, S38, T24: 2,000 walks with patterns of all kinds, 0 differences."""
     asked = questions(trees, 2000, links=False)
@@ -91,7 +89,6 @@ def test_what_is_sent_is_what_go_would_send(trees: list[tuple[Path, list[str]]])
     assert sent > 5000
 
 
-@needs_go
 def test_links_are_followed_as_go_follows_them(trees: list[tuple[Path, list[str]]]) -> None:
     """S38: 6,000 questions, 0 differences."""
     asked = questions(trees, 6000, links=True)

@@ -29,7 +29,7 @@ def packets(buffers: Iterable[Buffer]) -> list[Packet]:
     return found
 
 
-class FakeDaemon:
+class TreeReceiver:
     """Asks for what it wants of a tree and keeps it.
 
     Attributes:
@@ -51,7 +51,7 @@ class FakeDaemon:
         self.error = ""
         self.most = 0
 
-    def run(self, limit: int = 256 << 10) -> FakeDaemon:
+    def run(self, limit: int = 256 << 10) -> TreeReceiver:
         """Until nothing more can come."""
         while not self.finished and not self.error:
             self.step(limit)

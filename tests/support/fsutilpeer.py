@@ -8,20 +8,26 @@ import subprocess
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 from pybuildkit.fsutil.send import Sender
 from pybuildkit.fsutil.stat import Stat
-from tests.unit.fsutil.gotools import go_tool
+from tests.support.goprograms import program
+
+
+@cache
+def _program() -> Path:
+    return program("fsutilpeer")
 
 
 def ask(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """What a client made in Go would send; see the program's ``Question``."""
     asked = "\n".join(json.dumps(question) for question in questions)
     told = subprocess.run(
-        [go_tool("fsutilpeer"), "query"], input=asked.encode(), capture_output=True, check=True, timeout=60
+        [_program(), "query"], input=asked.encode(), capture_output=True, check=True, timeout=60
     )
     return [json.loads(line) for line in told.stdout.splitlines()]
 
@@ -47,7 +53,7 @@ def go_stats(answer: dict[str, Any]) -> list[Stat]:
 
 def receive(sender: Sender, dest: Path, *, differ: str = "metadata") -> str:
     """Let Go receive what the sender sends; its error, empty when there was none."""
-    command = [go_tool("fsutilpeer"), "receive", "-differ", differ, dest]
+    command = [_program(), "receive", "-differ", differ, dest]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
