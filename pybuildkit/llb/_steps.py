@@ -245,8 +245,7 @@ class Owner:
             user, colon, group = check_text(value, "chown").partition(":")
             return cls(_user(user, value), _user(group, value) if colon else None)
         if isinstance(value, tuple) and len(value) == 2:
-            user, group = value
-            return cls(None if user is None else _user(user, value), _user(group, value))
+            return cls(None if value[0] is None else _user(value[0], value), _user(value[1], value))
         return cls(_user(value, value), None)
 
 

@@ -13,6 +13,12 @@ __all__ = ["KNOWN_CAPABILITIES", "CapSet", "Capability"]
 KNOWN_CAPABILITIES: frozenset[str] = frozenset(_caps.ALL)
 """Ids of the capabilities that this library has a name for (appendix A)."""
 
+# How texts call the capabilities that are not just experimental, or that have a name.
+_FEATURES = {
+    "file.base": "prerelease feature file.base",
+    "exporter.sourcedateepoch": "experimental feature exporter.sourcedateepoch (source date epoch)",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:
@@ -64,10 +70,11 @@ class CapSet:
         if name not in KNOWN_CAPABILITIES or name in _caps.UNINITIALISED:
             return f"unknown API capability {name}"
         cap = self._by_id.get(name)
+        feature = _FEATURES.get(name, f"experimental feature {name}")
         if cap is None:
-            return f"requested experimental feature {name} is not supported by build server, please update buildkitd"
+            return f"requested {feature} is not supported by build server, please update buildkitd"
         if not cap.enabled:
-            text = f"requested experimental feature {name} has been disabled on the build server"
+            text = f"requested {feature} has been disabled on the build server"
             return f"{text}: {cap.message}" if cap.message else text
         return ""
 

@@ -20,6 +20,8 @@ _SCP = re.compile(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))
 _ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 _ASCII_ESCAPE = re.compile(r"%(?!25)[0-7]")
 _PORT = re.compile(r"(?::[0-9]*)?")
+_PASSWORD = re.compile(r"((?:^|://)[^/?#@:]*:)[^/?#]*@")
+_USERINFO = re.compile(r"[A-Za-z0-9._:~!$&'()*+,;=%@-]*")
 
 # Bytes that Go leaves as they are in each part of an address (net/url shouldEscape).
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~")
@@ -52,72 +54,81 @@ class GitURL:
         """Read an address; one without a scheme is taken for ``https``.
 
         Raises:
-            DefinitionError: it is none.
+            DefinitionError: it is none; a password in it is not in the text.
         """
+        shown = _PASSWORD.sub(r"\1***@", url)
         if scheme := _SCHEME.match(url):
             if scheme[1].lower() not in _PROTOCOLS:
                 raise DefinitionError(
-                    f"git url {url!r}: {scheme[1]} is not one of {', '.join(sorted(_PROTOCOLS))}"
+                    f"git url {shown!r}: {scheme[1]} is not one of {', '.join(sorted(_PROTOCOLS))}"
                 )
-            return cls._parse_url(url)
+            return cls._parse_url(url, shown)
         if scp := _SCP.fullmatch(url):
             user, host, path, _, fragment = scp.groups(default="")
             if "?" in url:
                 raise DefinitionError(
-                    f"git url {url!r} has a query, which the daemon would not see: take it out"
+                    f"git url {shown!r} has a query, which the daemon would not see: take it out"
                 )
             return cls("ssh", host, path, f"{user}@{host}:{path}", fragment)
-        return cls._parse_url(f"https://{url}")
+        return cls._parse_url(f"https://{url}", shown)
 
     @classmethod
-    def _parse_url(cls, url: str) -> GitURL:
+    def _parse_url(cls, url: str, shown: str) -> GitURL:
         if any(ord(c) < 0x20 or ord(c) == 0x7F for c in url):
-            raise DefinitionError(f"git url {url!r} holds a control character")
+            raise DefinitionError(f"git url {shown!r} holds a control character")
         rest, _, fragment = url.partition("#")
         if "?" in rest:
-            raise DefinitionError(f"git url {url!r} has a query, which the daemon would not see: take it out")
+            raise DefinitionError(
+                f"git url {shown!r} has a query, which the daemon would not see: take it out"
+            )
         scheme, _, rest = rest.partition("://")
         authority, slash, path = rest.partition("/")
         userinfo, at, host = authority.rpartition("@")
-        name = _unescape(host, url)
-        _check_host(host, url)
+        name = _unescape(host, shown)
+        _check_host(host, shown)
         path = slash + path
-        plain = _unescape(path, url)
+        plain = _unescape(path, shown)
+        if "\0" in name + plain + _unescape(fragment, shown):
+            raise DefinitionError(f"git url {shown!r} stands for a NUL character")
+        if not _USERINFO.fullmatch(userinfo):
+            raise DefinitionError(
+                f"git url {shown!r}: the user holds a character that must be written as %XX"
+            )
         if not name:
-            raise DefinitionError(f"git url {url!r} has no host, write https://host/path")
+            raise DefinitionError(f"git url {shown!r} has no host, write https://host/path")
         remote = f"{scheme.lower()}://"
         if at:
             user, colon, password = userinfo.partition(":")
-            remote += _escape(_unescape(user, url), _USER)
-            remote += f":{_escape(_unescape(password, url), _USER)}@" if colon else "@"
+            remote += _escape(_unescape(user, shown), _USER)
+            remote += f":{_escape(_unescape(password, shown), _USER)}@" if colon else "@"
         written = path if all(byte in _PATH_AS_WRITTEN for byte in path.encode()) else _escape(plain, _PATH)
         return cls(
-            scheme.lower(), name, plain, remote + _escape(name, _HOST) + written, _unescape(fragment, url)
+            scheme.lower(), name, plain, remote + _escape(name, _HOST) + written, _unescape(fragment, shown)
         )
 
 
-def _check_host(host: str, url: str) -> None:
+def _check_host(host: str, shown: str) -> None:
     if host.startswith("["):
         name, _, port = host[1:].rpartition("]")
         try:
             ipaddress.IPv6Address(name.replace("%25", "%"))
         except ValueError:
-            raise DefinitionError(f"git url {url!r}: {host!r} is no IPv6 address in brackets") from None
+            raise DefinitionError(f"git url {shown!r}: {host!r} is no IPv6 address in brackets") from None
     else:
         port = host[len(host.partition(":")[0]) :]
     if not _PORT.fullmatch(port):
-        raise DefinitionError(f"git url {url!r}: {port!r} is no port; a path follows the host with a /")
+        raise DefinitionError(f"git url {shown!r}: {port!r} is no port; a path follows the host with a /")
     if _ASCII_ESCAPE.search(host) or any(b not in _HOST and b < 0x80 and b != 0x25 for b in host.encode()):
-        raise DefinitionError(f"git url {url!r}: {host!r} holds a character that no host has")
+        raise DefinitionError(f"git url {shown!r}: {host!r} holds a character that no host has")
 
 
-def _unescape(part: str, url: str) -> str:
+def _unescape(part: str, shown: str) -> str:
     if _ESCAPE.search(part):
-        raise DefinitionError(f"git url {url!r} has a % that is not followed by two hexadecimal digits")
+        raise DefinitionError(f"git url {shown!r} has a % that is not followed by two hexadecimal digits")
     try:
         return unquote_to_bytes(part).decode()
     except UnicodeDecodeError:
-        raise DefinitionError(f"git url {url!r} does not stand for UTF-8") from None
+        raise DefinitionError(f"git url {shown!r} does not stand for UTF-8") from None
 
 
 def _escape(part: str, kept: frozenset[int]) -> str:

@@ -218,7 +218,8 @@ func (n *runNode) values() (o []llb.RunOption, err error) {
 		o = append(o, llb.WithCgroupParent(*n.CgroupParent))
 	}
 	if n.ValidExitCodes != nil {
-		o = append(o, llb.ValidExitCodes(*n.ValidExitCodes...))
+		// Without codes the list is nil, which is none.
+		o = append(o, llb.ValidExitCodes(append([]int(nil), *n.ValidExitCodes...)...))
 	}
 	return o, nil
 }

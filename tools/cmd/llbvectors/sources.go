@@ -284,5 +284,6 @@ func (n *definitionNode) make(b *builder, opts []llb.ConstraintsOpt) (llb.State,
 	if err != nil {
 		return llb.State{}, err
 	}
-	return llb.NewState(op), nil
+	// The gateway's client makes a state of the op itself, which loses the platform; its output keeps it.
+	return llb.NewState(op.Output()), nil
 }

@@ -28,7 +28,6 @@ func text(in json.RawMessage) (s string, err error) {
 type gitURLOut struct {
 	Transport  bool   `json:"transport"` // what tells a git URL from a path
 	Error      string `json:"error,omitempty"`
-	Unusable   bool   `json:"unusable,omitempty"` // llb.Git can not parse it, not even with https:// before it
 	Scheme     string `json:"scheme,omitempty"`
 	Host       string `json:"host,omitempty"`
 	Path       string `json:"path,omitempty"`
@@ -49,13 +48,11 @@ func gitURL(in json.RawMessage) (any, error) {
 	}
 	out := gitURLOut{Transport: gitutil.IsGitTransport(remote)}
 	u, err := gitutil.ParseURL(remote)
+	if errors.Is(err, gitutil.ErrUnknownProtocol) {
+		u, err = gitutil.ParseURL("https://" + remote) // as llb.Git does
+	}
 	if err != nil {
 		out.Error = err.Error()
-		if !errors.Is(err, gitutil.ErrUnknownProtocol) {
-			out.Unusable = true
-		} else if _, err := gitutil.ParseURL("https://" + remote); err != nil {
-			out.Unusable = true
-		}
 	} else {
 		out.Scheme, out.Host, out.Path, out.Remote = u.Scheme, u.Host, u.Path, u.Remote
 		if u.User != nil {
