@@ -46,7 +46,8 @@ class ImageConfig:
             raise DefinitionError(
                 f"image configuration is a {type(image).__name__}, it must be a JSON object"
             )
-        inner = image.get("config") or {}
+        inner = image.get("config")
+        inner = {} if inner is None else inner
         if not isinstance(inner, Mapping):
             raise DefinitionError(
                 f"image configuration: config is a {type(inner).__name__}, it must be a JSON object"

@@ -80,11 +80,16 @@ def test_t2_map_keys_are_sorted_by_bytes_and_always_written() -> None:
     """``local.metadatatransfer`` is a prefix of another key, and comes before it; empty values are written."""
     state = llb.local(name="x", session="s", metadata_only=["a"])
     op = state.marshal().ops[0]
-    assert op.index(b"\n\x16local.metadatatransfer\x12") < op.index(b"\n\x1dlocal.metadatatransferexclude\x12")
+    assert op.index(b"\n\x16local.metadatatransfer\x12") < op.index(
+        b"\n\x1dlocal.metadatatransferexclude\x12"
+    )
     named = busy().run(["a"], description={"ab": "", "a": "1", "é": "", "abc": "2", "b": "3"})
     definition = named.marshal(platform="linux/amd64")
     data = definition.to_bytes()
-    keys = [data.index(b"\n" + bytes([len(k.encode())]) + k.encode() + b"\x12") for k in ("a", "ab", "abc", "b", "é")]
+    keys = [
+        data.index(b"\n" + bytes([len(k.encode())]) + k.encode() + b"\x12")
+        for k in ("a", "ab", "abc", "b", "é")
+    ]
     assert keys == sorted(keys)
     assert b"\n\x02ab\x12\x00" in data
 
