@@ -53,7 +53,7 @@ def go_stats(answer: dict[str, Any]) -> list[Stat]:
 
 def receive(sender: Sender, dest: Path, *, differ: str = "metadata") -> str:
     """Let Go receive what the sender sends; its error, empty when there was none."""
-    command = [_program(), "receive", "-differ", differ, dest]
+    command = [str(_program()), "receive", "-differ", differ, str(dest)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

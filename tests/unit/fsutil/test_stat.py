@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from pybuildkit._pb import stat_pb2, wire_pb2
 from pybuildkit.errors import ProtocolError, TransferError
 from pybuildkit.fsutil import stat as codec
-from pybuildkit.fsutil.stat import Packet, PacketType, Stat
+from pybuildkit.fsutil.stat import Packet, Stat
 
 UINT32 = some.integers(0, 2**32 - 1)
 INT64 = some.integers(-(2**63), 2**63 - 1)
@@ -64,14 +64,17 @@ def test_packets_are_what_the_generated_code_makes_and_reads(stat: Stat, number:
     """S44, S47 to S52."""
     for ours, theirs in (
         (codec.encode_stat_packet(stat), wire_pb2.Packet(stat=as_generated(stat))),
-        (codec.encode_request(number), wire_pb2.Packet(type=PacketType.REQ, ID=number)),
+        (codec.encode_request(number), wire_pb2.Packet(type=wire_pb2.Packet.PACKET_REQ, ID=number)),
         (
             codec.encode_data(number, len(data)) + data,
-            wire_pb2.Packet(type=PacketType.DATA, ID=number, data=data),
+            wire_pb2.Packet(type=wire_pb2.Packet.PACKET_DATA, ID=number, data=data),
         ),
-        (codec.FIN, wire_pb2.Packet(type=PacketType.FIN)),
+        (codec.FIN, wire_pb2.Packet(type=wire_pb2.Packet.PACKET_FIN)),
         (codec.LIST_END, wire_pb2.Packet()),
-        (codec.encode_error("no: é"), wire_pb2.Packet(type=PacketType.ERR, data="no: é".encode())),
+        (
+            codec.encode_error("no: é"),
+            wire_pb2.Packet(type=wire_pb2.Packet.PACKET_ERR, data="no: é".encode()),
+        ),
     ):
         assert wire_pb2.Packet.FromString(ours) == theirs
         decoded = codec.decode_packet(ours)

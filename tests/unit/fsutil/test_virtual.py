@@ -14,7 +14,7 @@ import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -144,7 +144,7 @@ def test_content_that_can_not_be_read_is_named() -> None:
 def make_tar(**options: Any) -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", **options) as tar:
-        for name, kind, more in (
+        entries: tuple[tuple[str, bytes, dict[str, Any]], ...] = (
             ("./", tarfile.DIRTYPE, {}),
             ("dir/", tarfile.DIRTYPE, {"mode": 0o700, "mtime": 5}),
             ("dir/file", tarfile.REGTYPE, {"content": b"content", "mtime": 7, "uid": 3, "gid": 4}),
@@ -157,10 +157,11 @@ def make_tar(**options: Any) -> bytes:
             ("é/" + "long" * 60, tarfile.REGTYPE, {"content": b""}),
             ("twice", tarfile.REGTYPE, {"content": b"first"}),
             ("twice", tarfile.REGTYPE, {"content": b"second"}),
-        ):
+        )
+        for name, kind, more in entries:
             member = tarfile.TarInfo(name)
             member.type = kind
-            content = more.pop("content", b"")
+            content: bytes = more.pop("content", b"")
             for key, value in more.items():
                 setattr(member, key, value)
             member.size = len(content)
@@ -211,12 +212,17 @@ def test_a_tar_is_read_however_it_comes(tmp_path: Path, pack: Callable[[bytes], 
     check_tar(tree)
     read, write = os.pipe()  # which holds less than the tar
     with os.fdopen(write, "wb") as out, os.fdopen(read, "rb", buffering=0) as source:
-        writer = threading.Thread(target=lambda: (out.write(data), out.close()))
+        writer = threading.Thread(target=write_and_close, args=(out, data))
         writer.start()
         tree = TarTree(source)
         tree.check()
         writer.join()
     check_tar(tree)
+
+
+def write_and_close(out: IO[bytes], data: bytes) -> None:
+    with out:
+        out.write(data)
 
 
 def test_owners_in_a_tar_can_be_kept() -> None:
