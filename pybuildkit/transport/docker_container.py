@@ -83,7 +83,7 @@ class _Tunnel:
             if said:
                 code = (await request(self._engine, "GET", f"/exec/{exec_id}/json")).json().get("ExitCode")
                 self._remember(f"{said} (exit code {code})")
-        except (ConnectError, ProtocolError) as exc:
+        except ConnectError as exc:
             self._remember(str(exc))
 
     async def _create_exec(self) -> str:
@@ -124,8 +124,11 @@ async def _pump(local: ByteStream, remote: Upgraded, said: _Said) -> None:
 
         async def one_way(copy: Callable[[], Awaitable[None]]) -> None:
             # How a connection ends, politely or not, is nothing to report: grpc sees it too.
-            with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await copy()
+            try:
+                with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    await copy()
+            except ProtocolError as exc:
+                said.add(str(exc).encode())
             group.cancel_scope.cancel()
 
         group.start_soon(one_way, lambda: _upwards(local, remote.stream))
