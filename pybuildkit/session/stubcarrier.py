@@ -32,6 +32,10 @@ _UNREAD = 1 << 20
 """Bytes from the channel that the thread has not taken yet: a slow disk makes the daemon wait, not memory grow."""
 
 
+_MOMENT = 0.001
+"""Seconds between two wakings of the thread for what has arrived: the daemon asks for each small file by itself."""
+
+
 class StubCarrier:
     """Two tasks in the event loop move messages between the stream and the session's thread.
 
@@ -51,6 +55,8 @@ class StubCarrier:
         self._ended = False
         self._full = False
         self._space = asyncio.Event()
+        self._rang = 0.0
+        self._ringing: asyncio.TimerHandle | None = None
         self._outbox: deque[tuple[int, bytes] | None] = deque()
         self._written = 0
         self._sent = 0
@@ -127,15 +133,33 @@ class StubCarrier:
                 data = decode_bytes_message(message)
                 self._received += len(data)
                 self._inbox.append(data)
-                self.wake()
+                self._ring()
                 await self._wait_for_space()
         except BuildKitError as exc:
             self._fail(exc)
         except _wire.ProtoDecodeError as exc:
             self._fail(ProtocolError(f"the session's stream carries no BytesMessage: {exc}", method=SESSION))
         finally:
+            if self._ringing is not None:
+                self._ringing.cancel()
             self._ended = True
             self.wake()
+
+    def _ring(self) -> None:
+        """Wake the thread for what has arrived: at once, or with what else comes within the same moment."""
+        if self._ringing is not None:
+            return
+        now = self._loop.time()
+        if now - self._rang >= _MOMENT:
+            self._rang = now
+            self.wake()
+        else:
+            self._ringing = self._loop.call_at(self._rang + _MOMENT, self._ring_late)
+
+    def _ring_late(self) -> None:
+        self._ringing = None
+        self._rang = self._loop.time()
+        self.wake()
 
     async def _wait_for_space(self) -> None:
         self._full = True
