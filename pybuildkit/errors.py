@@ -27,7 +27,7 @@ No grpc or protobuf object is ever inside one. Texts end with what to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from pybuildkit.details import Detail, SourceError
@@ -310,6 +310,11 @@ class TransferError(SessionError):
         self.path = path
 
 
+ContentReason: TypeAlias = Literal[
+    "not-found", "exists", "invalid", "mismatch", "range", "busy", "read-only", "unsupported", "corrupt"
+]
+
+
 class ContentError(BuildKitError):
     """A content store on this machine (a local cache, an OCI layout) can not do what was asked.
 
@@ -319,21 +324,6 @@ class ContentError(BuildKitError):
             ``unsupported`` or ``corrupt``.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        reason: Literal[
-            "not-found",
-            "exists",
-            "invalid",
-            "mismatch",
-            "range",
-            "busy",
-            "read-only",
-            "unsupported",
-            "corrupt",
-        ],
-    ) -> None:
+    def __init__(self, message: str, *, reason: ContentReason) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason: ContentReason = reason

@@ -375,7 +375,27 @@ class Tree:
             found = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
             if not stat.S_ISDIR(found.st_mode):
                 raise
-            shutil.rmtree(os.fsdecode(name), dir_fd=dir_fd)
+            try:
+                shutil.rmtree(os.fsdecode(name), dir_fd=dir_fd)
+            except RecursionError:
+                self._remove_deep(dir_fd, name)
+
+    def _remove_deep(self, dir_fd: int, name: bytes) -> None:
+        """Remove a directory of any depth: what is nested in it is brought up, one level at a time."""
+        waiting = [name]
+        while waiting:
+            here = waiting.pop()
+            fd = os.open(here, _DIR_FLAGS, dir_fd=dir_fd)
+            try:
+                for entry in os.listdir(fd):  # noqa: PTH208 - by descriptor
+                    if stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode):
+                        waiting.append(self._temporary())
+                        os.rename(entry, waiting[-1], src_dir_fd=fd, dst_dir_fd=dir_fd)
+                    else:
+                        os.unlink(entry, dir_fd=fd)
+            finally:
+                os.close(fd)
+            os.rmdir(here, dir_fd=dir_fd)
 
     def _take_over(self, directory: Directory, fd: int | None = None) -> None:
         """A directory that was there before: its owner must be able to write, and its group may be inherited."""

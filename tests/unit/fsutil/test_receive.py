@@ -307,6 +307,20 @@ def test_an_empty_tree_empties_a_mirror(tmp_path: Path) -> None:
     assert Path("/usr").is_dir()
 
 
+def test_a_mirror_removes_any_depth(tmp_path: Path) -> None:
+    """Deeper than Python's own removal can go, and than descriptors would last."""
+    out = tmp_path / "out"
+    depth = 1500
+    receive(
+        out,
+        *(directory("/".join("d" * n)) for n in range(1, depth)),
+        file("/".join("d" * (depth - 1)) + "/f"),
+    )
+    assert os.listdir(out) == ["d"]
+    assert receive(out, mirror=True).error is None
+    assert os.listdir(out) == []
+
+
 def test_several_streams_into_one_destination(tmp_path: Path) -> None:
     """S62: a multi-platform copy comes as one stream a platform, at the same time."""
     receivers = [Receiver(open_destination(tmp_path)) for _ in range(3)]

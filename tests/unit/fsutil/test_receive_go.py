@@ -8,17 +8,18 @@ import socket
 import stat as st
 import subprocess
 import threading
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from pybuildkit.fsutil.receive import Receiver, open_destination
+from tests.support.goprograms import program
 from tests.support.trees import snapshot
-from tests.unit.fsutil.gotools import go_tool, needs_go
-
-pytestmark = needs_go
 
 MAX_MESSAGE = 16 << 20
+
+go_tool = cache(program)
 
 
 def transfer(source: Path, destination: Path, *, mirror: bool = False) -> Receiver:
