@@ -17,6 +17,7 @@ from pybuildkit.events import Event, SolveStatus
 from pybuildkit.progress import Progress
 from pybuildkit.result import Result
 from pybuildkit.rpc.channel import Channel
+from pybuildkit.session.carrier import CarrierFactory
 from pybuildkit.session.session import Session
 
 __all__ = ["Build", "Plan", "run_build"]
@@ -75,8 +76,11 @@ class Build:
     read: a build that is not watched runs as well.
     """
 
-    def __init__(self, channel: Channel, plan: Plan, *, watched: bool) -> None:
+    def __init__(
+        self, channel: Channel, plan: Plan, *, watched: bool, carrier: CarrierFactory | None
+    ) -> None:
         self._channel = channel
+        self._carrier = carrier
         self._plan = plan
         self._progress = Progress()
         self._solve_scope = anyio.CancelScope()
@@ -192,7 +196,7 @@ class Build:
     async def _solve(self) -> dict[str, str] | None:
         """The session and, inside it, the solve (S13); None when it was cancelled."""
         with self._solve_scope:
-            async with self._plan.session.open(self._channel):
+            async with self._plan.session.open(self._carrier or self._channel):
                 return decode_response(await self._channel.unary(SOLVE, self._plan.request.encode()))
         return None
 
@@ -238,9 +242,18 @@ class Build:
 
 
 @asynccontextmanager
-async def run_build(channel: Channel, plan: Plan, *, watched: bool) -> AsyncGenerator[Build, None]:
-    """Run a build; leaving the block before it has ended cancels it in the daemon."""
-    build = Build(channel, plan, watched=watched)
+async def run_build(
+    channel: Channel, plan: Plan, *, watched: bool, carrier: CarrierFactory | None = None
+) -> AsyncGenerator[Build, None]:
+    """Run a build; leaving the block before it has ended cancels it in the daemon.
+
+    Args:
+        channel: to the daemon.
+        plan: what to build.
+        watched: whether somebody reads the build's events.
+        carrier: what carries the session; the channel when None.
+    """
+    build = Build(channel, plan, watched=watched, carrier=carrier)
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(build._run)  # noqa: SLF001 - one module

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pybuildkit.options import BuildOptions, SolveOptions, SolveTarget, StreamOptions
     from pybuildkit.result import Result
     from pybuildkit.rpc.channel import Channel
+    from pybuildkit.session.carrier import CarrierFactory
     from pybuildkit.tls import TLS
     from pybuildkit.transport import Endpoint
     from pybuildkit.workers import Info, Worker
@@ -53,6 +54,8 @@ class AsyncClient:
         timeout: seconds to wait for the first answer.
         wait: keep trying for ``timeout`` seconds while nobody listens at the address, for a daemon that is just
             starting. Otherwise a dead address is an error at once.
+        own_session: carry each build's session on a connection of its own, which is faster; not possible with TLS, nor
+            where an address may stand for several daemons. By default that is done for unix sockets.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class AsyncClient:
         tls: TLS | None = None,
         timeout: float = CONNECT_TIMEOUT,
         wait: bool = False,
+        own_session: bool | None = None,
     ) -> None:
         if timeout <= 0:
             raise ConfigError(f"timeout={timeout!r} must be more than 0 seconds")
@@ -69,9 +73,11 @@ class AsyncClient:
         self._tls = tls
         self._timeout = timeout
         self._wait = wait
+        self._own_session = own_session
         self._stack: AsyncExitStack | None = None
         self._channel: Channel | None = None
         self._endpoint: Endpoint | None = None
+        self._carrier: CarrierFactory | None = None
         self._info: Info | None = None
 
     async def __aenter__(self) -> Self:
@@ -136,9 +142,24 @@ class AsyncClient:
         if self._tls is not None and not endpoint.tls_allowed:
             raise ConfigError(f"tls= does not go with {address}; it is for tcp:// addresses")
         self._endpoint = endpoint
+        self._carrier = self._choose_carrier(endpoint, address)
         channel = AioChannel(endpoint.target, address=address, authority=endpoint.authority, tls=self._tls)
         stack.push_async_callback(channel.aclose)
         return channel
+
+    def _choose_carrier(self, endpoint: Endpoint, address: str) -> CarrierFactory | None:
+        """What carries sessions; None for the channel itself."""
+        own = self._own_session
+        if own is None:
+            # A process that is dialled would be started a second time for it.
+            own = address.startswith("unix://")
+        elif own and (self._tls is not None or not endpoint.one_daemon):
+            raise ConfigError(f"own_session=True does not go with {address}; leave it out")
+        if not own:
+            return None
+        from pybuildkit.session.socketcarrier import on_endpoint
+
+        return on_endpoint(endpoint)
 
     async def _first_contact(self, channel: Channel) -> None:
         """Ask who is there, so that a wrong address fails here and not in the middle of something."""
@@ -230,7 +251,8 @@ class AsyncClient:
     @asynccontextmanager
     async def stream(
         self,
-        target: SolveTarget | str | os.PathLike[str] | FS | None = None,
+        source: SolveTarget | str | os.PathLike[str] | FS | None = None,
+        /,
         **options: Unpack[StreamOptions],
     ) -> AsyncGenerator[Build, None]:
         """Run a build and watch it: iterate over the ``Build`` for events, then await its ``result()``.
@@ -243,7 +265,7 @@ class AsyncClient:
                 result = await build.result()
 
         Args:
-            target: what ``build`` takes, or what ``solve`` takes; None with ``frontend=``.
+            source: what ``build`` takes, or what ``solve`` takes; None with ``frontend=``.
             **options: all options of both.
 
         Raises:
@@ -255,7 +277,9 @@ class AsyncClient:
         from pybuildkit.planning import plan_for
 
         channel = self._connected()
-        async with run_build(channel, await plan_for(target, dict(options)), watched=True) as build:
+        async with run_build(
+            channel, await plan_for(source, dict(options)), watched=True, carrier=self._carrier
+        ) as build:
             yield build
 
     async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
@@ -271,7 +295,7 @@ class AsyncClient:
 
             display = open_display(progress)
         plan = await plan_for(target, options, call)
-        async with run_build(channel, plan, watched=progress is not None) as build:
+        async with run_build(channel, plan, watched=progress is not None, carrier=self._carrier) as build:
             if display is not None:
                 from pybuildkit.ui.feed import show
 

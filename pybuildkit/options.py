@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 if TYPE_CHECKING:
     from pybuildkit.attestations import SBOM, Provenance
     from pybuildkit.caches import Cache
+    from pybuildkit.dockerfile.resources import Hosts, Resources, Ulimits
     from pybuildkit.events import SolveStatus
     from pybuildkit.fsutil import FS
     from pybuildkit.llb import Definition, State
@@ -111,6 +112,7 @@ class DockerfileOptions(TypedDict, total=False):
         sbom: attach a software bill of materials.
         provenance: attach provenance.
         syntax: the frontend image, over the Dockerfile's own ``# syntax=`` line.
+        resources: limits of each step.
     """
 
     file: str | os.PathLike[str] | bytes
@@ -121,15 +123,16 @@ class DockerfileOptions(TypedDict, total=False):
     tags: str | Iterable[str]
     contexts: Mapping[str, Context]
     pull: bool
-    add_hosts: Mapping[str, str]
+    add_hosts: Hosts
     network: str
     hostname: str
-    shm_size: int
-    ulimits: Iterable[str]
+    shm_size: int | str
+    ulimits: Ulimits
     cgroup_parent: str
-    sbom: bool | SBOM
-    provenance: bool | Provenance
+    sbom: bool | str | SBOM
+    provenance: bool | str | Provenance
     syntax: str
+    resources: Resources
 
 
 class BuildOptions(SolveOptions, DockerfileOptions, total=False):

@@ -182,8 +182,9 @@ def _imports_json(entries: tuple[CacheEntry, ...]) -> str:
 
 
 def _shared_key(trees: Mapping[str, FS]) -> str:
-    """T19: the daemon syncs a tree into what it has of the last one with the same name and key, so the key must
-    tell machines and directories apart. Frontends name their main tree ``context``; the others follow it.
+    """The session's key: the daemon syncs a tree into what it has of the last one with its name and key (T19).
+
+    So it must tell machines and directories apart. Frontends name their main tree ``context``; the others follow it.
     """
     if not trees:
         return ""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
 
-from pybuildkit.caches import Cache
+from pybuildkit.caches import Cache, InlineCache
+from pybuildkit.dockerfile import dockerfile_request
+from pybuildkit.dockerfile.contexts import as_tree
+from pybuildkit.entitlements import resolve_entitlements
 from pybuildkit.errors import ConfigError
-from pybuildkit.fsutil import FS, Directory
+from pybuildkit.fsutil import FS
 from pybuildkit.outputs import Output
 from pybuildkit.plan import Ingredients, SolvePlan
 from pybuildkit.secrets import coerce_secrets
+from pybuildkit.sourcepolicy import load_source_policy
 
 if TYPE_CHECKING:
     from pybuildkit.llb import Definition
@@ -27,7 +30,6 @@ __all__ = [
     "graph_build",
     "is_graph",
     "plan_for",
-    "tree",
 ]
 
 T = TypeVar("T")
@@ -60,7 +62,7 @@ async def plan_for(target: object, options: dict[str, Any], call: str = "stream"
             f"solve() can not take {type(target).__name__}: give a graph; build() takes directories"
         )
     else:
-        made = await to_thread.run_sync(dockerfile_build, target, options)
+        made = await to_thread.run_sync(dockerfile_build, cast("Context", target), options)
     return await to_thread.run_sync(SolvePlan, made)
 
 
@@ -140,37 +142,17 @@ def listed(value: T | Iterable[T] | None, kinds: type | tuple[type, ...]) -> lis
     return list(value)  # type: ignore[arg-type]
 
 
-def tree(value: Context, what: str) -> FS:
-    """A directory or tree as users give it.
-
-    Raises:
-        ConfigError: there is no such directory.
-    """
-    if isinstance(value, str | os.PathLike):
-        found: FS = Directory(Path(value).expanduser())
-    elif all(callable(getattr(value, name, None)) for name in ("check", "identity", "open")):
-        found = value
-    else:
-        raise ConfigError(
-            f"{what} can not be {type(value).__name__}: give a directory, or a tree of pybuildkit.fsutil"
-        )
-    try:
-        found.check()
-    except ConfigError as exc:
-        raise ConfigError(f"{what}: {exc}") from None
-    return found
-
-
 def common(options: Mapping[str, Any]) -> Ingredients:
     """The options that all builds share, as values."""
     made = Ingredients(
         ref=_ref(options.get("ref")),
-        locals={n: tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
+        locals={n: as_tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
         secrets=coerce_secrets(options.get("secrets")),
         outputs=tuple(_output(value) for value in listed(options.get("outputs"), (str, Output))),
         cache_from=tuple(_cache(v, export=False) for v in listed(options.get("cache_from"), (str, Cache))),
         cache_to=tuple(_cache(v, export=True) for v in listed(options.get("cache_to"), (str, Cache))),
-        entitlements=tuple(listed(options.get("entitlements"), str)),
+        entitlements=resolve_entitlements(options.get("entitlements")),
+        source_policy=_policy(options.get("source_policy")),
         internal=bool(options.get("internal")),
         proxy_network=bool(options.get("proxy_network")),
         compatibility_version=options.get("compatibility_version") or 0,
@@ -186,6 +168,11 @@ def _ref(value: str | None) -> str:
             f"ref={value!r} can not be a build's id; give printable ASCII, or nothing for a new one"
         )
     return value or ""
+
+
+def _policy(value: Any) -> bytes | None:
+    found = load_source_policy(value)
+    return found.encode() if found is not None else None
 
 
 def _output(value: Output | str) -> Output:
@@ -206,6 +193,22 @@ def frontend_build(options: Mapping[str, Any]) -> Ingredients:
     no_cache = options.get("no_cache")
     if no_cache:  # B24: everything, or the stages that are named
         made.attrs["no-cache"] = "" if no_cache is True else ",".join(listed(no_cache, str))
+    return made
+
+
+def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredients:
+    """A build of a Dockerfile directory."""
+    check_names(options, DOCKERFILE_KEYS, "build()")
+    given = {key: options[key] for key in DOCKERFILE_KEYS | {"no_cache"} if key in options}
+    request = dockerfile_request(context, **given)
+    made = common(options)
+    made.frontend = request.frontend
+    made.attrs = dict(request.attrs)
+    made.locals |= request.locals
+    made.entitlements = tuple(dict.fromkeys((*made.entitlements, *request.entitlements)))
+    made.outputs = tuple(output.named(*request.names) for output in made.outputs)
+    if request.inline_cache:
+        made.cache_to = (*made.cache_to, InlineCache())
     return made
 
 
@@ -243,7 +246,7 @@ def _graph_locals(definition: Definition, given: Mapping[str, FS]) -> dict[str, 
             )
             error.name = name
             raise error
-        found[name] = tree(source.source, f"local {name!r}")  # type: ignore[arg-type]
+        found[name] = as_tree(source.source, f"local {name!r}")
     return found
 
 

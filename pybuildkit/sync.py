@@ -44,8 +44,9 @@ class Client:
         tls: TLS | None = None,
         timeout: float = CONNECT_TIMEOUT,
         wait: bool = False,
+        own_session: bool | None = None,
     ) -> None:
-        self._client = AsyncClient(address, tls=tls, timeout=timeout, wait=wait)
+        self._client = AsyncClient(address, tls=tls, timeout=timeout, wait=wait, own_session=own_session)
         self._stack: ExitStack | None = None
         self._portal: BlockingPortal | None = None
 
@@ -110,12 +111,13 @@ class Client:
     @contextmanager
     def stream(
         self,
-        target: SolveTarget | str | os.PathLike[str] | FS | None = None,
+        source: SolveTarget | str | os.PathLike[str] | FS | None = None,
+        /,
         **options: Unpack[StreamOptions],
     ) -> Generator[BlockingBuild, None, None]:
         if self._portal is None:
             raise ConfigError("this client is not connected; use it inside `with Client() as buildkit:`")
-        with self._portal.wrap_async_context_manager(self._client.stream(target, **options)) as build:
+        with self._portal.wrap_async_context_manager(self._client.stream(source, **options)) as build:
             yield BlockingBuild(self._portal, build)
 
 

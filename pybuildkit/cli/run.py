@@ -87,7 +87,7 @@ def tls_from(args: argparse.Namespace) -> TLS | None:
             raise ConfigError(
                 "--tlsdir does not go with --tlscacert, --tlscert and --tlskey; give one or the others"
             )
-        return TLS.from_dir(args.tlsdir, server_name=args.tlsservername or None)
+        return TLS.from_dir(args.tlsdir, server_name=args.tlsservername)
     if not (args.tlscacert or args.tlscert or args.tlskey):
         if args.tlsservername:
             raise ConfigError("--tlsservername needs --tlscacert, or --tlscert and --tlskey")
@@ -96,7 +96,7 @@ def tls_from(args: argparse.Namespace) -> TLS | None:
         ca=args.tlscacert or None,
         cert=args.tlscert or None,
         key=args.tlskey or None,
-        server_name=args.tlsservername or None,
+        server_name=args.tlsservername,
     )
 
 

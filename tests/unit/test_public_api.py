@@ -53,9 +53,9 @@ def test_every_method_of_the_blocking_client_has_a_text():
     "code",
     [
         "import pybuildkit",
-        "import pybuildkit.cli.main; import contextlib, io\n"
+        "import contextlib, io\nfrom pybuildkit.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    pybuildkit.cli.main.main(['--help'])",
+        "    main(['--help'])",
     ],
     ids=["import", "help"],
 )
