@@ -1,7 +1,7 @@
 """Typed dataclass fields that stand for string attributes of the daemon.
 
-A class declares ``push: bool | None = field(default=None, metadata=attr("push", boolean))``; ``render`` gives the attributes of all fields that are set,
-``absorb`` turns attributes that came as text into field values.
+A class declares ``push: bool | None = field(default=None, metadata=attr("push", boolean))``; ``render`` gives
+the attributes of all fields that are set, ``absorb`` turns attributes that came as text into field values.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Reader = Callable[[str, str], Any]
 
 
 def attr(key: str, read: Reader) -> dict[str, Any]:
-    """Metadata of a dataclass field that stands for the daemon's attribute of that name; None leaves it out."""
+    """Metadata of a field that stands for the daemon's attribute of that name; None leaves it out."""
     return {"attr": key, "read": read}
 
 
@@ -71,12 +71,12 @@ def epoch(key: str, value: str) -> int | str:
     return integer(key, value) if value else ""
 
 
-_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+_DURATION = r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)"
 
 
 def duration(key: str, value: str) -> str:
     """A Go duration, as ``1h30m``."""
-    if not _DURATION.fullmatch(value):
+    if not re.fullmatch(_DURATION, value):
         raise ConfigError(f"{key}={value!r} is not a duration, write it as 90s, 10m or 1h30m")
     return value
 

@@ -105,7 +105,7 @@ def _active(
         cache = item if isinstance(item, Cache) else Cache.parse(item, export=export)
         reason = "" if cache.required else cache.inactive(environ)
         if reason:
-            warnings.warn(f"{reason}; it is left out", CacheInactiveWarning, stacklevel=3)
+            warnings.warn(f"cache {cache.type} is left out: {reason}", CacheInactiveWarning, stacklevel=3)
             continue
         found.append(cache)
     return found

@@ -108,17 +108,17 @@ def _is_console() -> bool:
 def resolve_outputs(
     outputs: OutputLike | Iterable[OutputLike] | None, *, names: Iterable[str] = ()
 ) -> tuple[Output, ...]:
-    """The outputs of one build, in the order that gives them their numbers (C25), checked against each other and the disk.
+    """The outputs of one build, checked against each other and the disk.
 
-    ``CacheOnly`` is left out. Blocks on a few stats.
+    Their order gives them their numbers (C25); ``CacheOnly`` is left out. Blocks on a few stats.
 
     Args:
         outputs: values or buildctl's texts.
         names: names for image outputs that have none.
 
     Raises:
-        ConfigError: two write to one place, a file is where a directory should be or the other way round, more than one
-            writes an OCI directory (S67), or there is a push without a name.
+        ConfigError: two write to one place, a file is where a directory should be or the other way round,
+            more than one writes an OCI directory (S67), or there is a push without a name.
     """
     if outputs is None:
         return ()

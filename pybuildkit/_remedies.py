@@ -11,7 +11,7 @@ _EXITS = {
     126: "the command is there but may not be executed: check its mode and its format",
     127: "a command was not found: is it installed in this stage, and on its PATH?",
     134: "the command aborted itself (SIGABRT)",
-    137: "the command was killed (SIGKILL), mostly for want of memory: give the daemon more, or run less at a time",
+    137: "the command was killed (SIGKILL), mostly for want of memory: give the daemon more, or do less at a time",
     139: "the command crashed (SIGSEGV); under emulation that is often the emulator's fault",
     143: "the command was ended from outside (SIGTERM)",
     255: "the command's exit code is not known, or it was 255",
@@ -67,7 +67,7 @@ _GENERAL: tuple[tuple[str, str], ...] = (
     (r"job ID \S+ exists", "another build under way has this ref: leave ref= out, or choose another"),
     (
         r"no active session for",
-        "the daemon waited for this client's session and it did not come: was the event loop blocked, or a proxy in between?",
+        "this client's session did not reach the daemon in time: was the event loop blocked, or is a proxy between?",
     ),
     (
         r"no space left on device",
@@ -119,14 +119,16 @@ def _lookup(table: tuple[tuple[str, str], ...], message: str) -> str | None:
     return None
 
 
-_REFUSED = re.compile(
-    r"401 Unauthorized|403 Forbidden|insufficient_scope|authorization failed|failed to fetch (?:anonymous|oauth) token"
+_REFUSED = (
+    r"401 Unauthorized|403 Forbidden|insufficient_scope|authorization failed"
+    r"|failed to fetch (?:anonymous|oauth) token"
     r"|(?:pull|push) access denied|failed to authorize|^failed to push \S+: (?:denied|unauthorized)\b"
 )
-_IMAGE = re.compile(
-    r"(?:failed to push|failed to resolve source metadata for|failed to copy:|load metadata for|pushing \w+ for) ([^\s:,]+(?::\d+/)?[^\s,:]*)"
+_IMAGE = (
+    r"(?:failed to push|failed to resolve source metadata for|failed to copy:|load metadata for|pushing \w+ for) "
+    r"([^\s:,]+(?::\d+/)?[^\s,:]*)"
 )
-_REGISTRY_URL = re.compile(r"https?://([^/\s\"]+)/v2/")
+_REGISTRY_URL = r"https?://([^/\s\"]+)/v2/"
 
 
 def registry_host(message: str, vertex: str) -> str | None:
@@ -134,13 +136,13 @@ def registry_host(message: str, vertex: str) -> str | None:
 
     The host of a token server is not the registry's: the image's name tells, in the message or in the vertex.
     """
-    if not _REFUSED.search(message):
+    if not re.search(_REFUSED, message):
         return None
     for text in (message, vertex):
-        url = _REGISTRY_URL.search(text)
+        url = re.search(_REGISTRY_URL, text)
         if url is not None:
             return url[1]
-        image = _IMAGE.search(text)
+        image = re.search(_IMAGE, text)
         if image is not None:
             first, slash, _ = image[1].partition("/")
             return first if slash and (first == "localhost" or "." in first or ":" in first) else "docker.io"

@@ -16,8 +16,8 @@ AnnotationKind: TypeAlias = Literal["manifest", "index", "manifest-descriptor", 
 
 _KINDS: tuple[AnnotationKind, ...] = get_args(AnnotationKind)
 _KIND_NAMES: dict[str, AnnotationKind] = {kind: kind for kind in _KINDS}
-_PLATFORM = re.compile(r"[A-Za-z0-9_/-]+")
-_FLAG = re.compile(r"(?P<kind>[a-z-]+)(?:\[(?P<platform>[^\]]*)\])?")
+_PLATFORM = r"[A-Za-z0-9_/-]+"
+_FLAG = r"(?P<kind>[a-z-]+)(?:\[(?P<platform>[^\]]*)\])?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class AnnotationKey:
             return
         if self.kind.startswith("index"):
             raise ConfigError(f"annotation {self.key!r}: an {self.kind} annotation has no platform")
-        if not _PLATFORM.fullmatch(str(self.platform)):
+        if not re.fullmatch(_PLATFORM, str(self.platform)):
             raise ConfigError(
                 f"annotation {self.key!r}: the daemon does not read annotations for the platform {self.platform}"
             )
@@ -80,7 +80,7 @@ def parse_annotations(text: str) -> dict[str | AnnotationKey, str]:
 
 
 def _key(word: str, key: str, text: str) -> AnnotationKey:
-    match = _FLAG.fullmatch(word)
+    match = re.fullmatch(_FLAG, word)
     kind = _KIND_NAMES.get(match["kind"]) if match is not None else None
     if match is None or kind is None:
         raise ConfigError(f"annotation {text!r}: {word!r} is not one of {', '.join(_KINDS)}")

@@ -69,7 +69,8 @@ class Provenance(_Attestation):
     """How the result was made.
 
     Attributes:
-        mode: ``min``, or ``max`` with the build's graph and arguments: that can show what build arguments hold.
+        mode: ``min``, or ``max`` with the build's graph and arguments: that can show what build arguments
+            hold.
         version: of the SLSA predicate, ``v1`` when not given, or ``v0.2``.
         builder_id: the builder's URI.
         filename: of the statement in local and tar outputs.
@@ -100,7 +101,9 @@ class Provenance(_Attestation):
 def attestation_attrs(
     sbom: bool | str | SBOM | None = None, provenance: bool | str | Provenance | None = None
 ) -> dict[str, str]:
-    """Frontend attributes for the attestations; True asks for the defaults, a string is read as the attribute's value.
+    """Frontend attributes for the attestations.
+
+    True asks for the defaults; a string is read as the attribute's value.
 
     Raises:
         ConfigError: one can not be read.

@@ -1,8 +1,8 @@
 """Which error a failed build becomes, and what its text tells the reader to do.
 
-The daemon's refusals have mostly no code worth switching on (T13), so the choice rests on typed details where there are some, on what
-this side knows (what was asked for and not given), and on the daemon's own words. Its text is kept, so that it can be looked up;
-behind it stands what to do.
+The daemon's refusals have mostly no code worth switching on (T13), so the choice rests on typed details where
+there are some, on what this side knows (what was asked for and not given), and on the daemon's own words. Its
+text is kept, so that it can be looked up; behind it stands what to do.
 """
 
 from __future__ import annotations
@@ -52,24 +52,23 @@ LOG_LINES = 20
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=BuildError)
 
-_NESTED = re.compile(r"rpc error: code = \w+ desc = ")
-_PROCESS = re.compile(
-    r'process ("(?:[^"\\]|\\.)*") did not complete successfully(?:: exit code: (\d+))?', re.DOTALL
-)
-_SECRET = re.compile(r"secret (\S+): not found")
+# Compiled when a build fails, and not before.
+_NESTED = r"rpc error: code = \w+ desc = "
+_PROCESS = r'(?s:process ("(?:[^"\\]|\\.)*") did not complete successfully(?:: exit code: (\d+))?)'
+_NO_SECRET = r"secret (\S+): not found"  # noqa: S105 - a pattern
 _SSH = (
-    re.compile(r'no SSH key "([^"]*)" forwarded from the client'),
-    re.compile(r"unset ssh forward key (\S+)"),
+    r'no SSH key "([^"]*)" forwarded from the client',
+    r"unset ssh forward key (\S+)",
 )
 _LOCAL = (
-    re.compile(r'no access allowed to dir "([^"]*)"'),
-    re.compile(r"local directory (\S+) not enabled"),
+    r'no access allowed to dir "([^"]*)"',
+    r"local directory (\S+) not enabled",
 )
-_DAEMON_ENTITLEMENT = re.compile(r"granting entitlement (\S+) is not allowed by build daemon configuration")
-_ENTITLEMENT = re.compile(r"\b(security\.insecure|network\.host|device) is not allowed")
-_DEVICE = re.compile(r"devices? ([^\s,]+)(?:, \S+)* (?:is|are) requested by the build but not allowed")
-_UNKNOWN_ENTITLEMENT = re.compile(r"unknown entitlement (\S+)")
-_POLICY = re.compile(r'source "([^"]*)" (?:denied by policy|not allowed by policy)|source denied by policy')
+_DAEMON_ENTITLEMENT = r"granting entitlement (\S+) is not allowed by build daemon configuration"
+_ENTITLEMENT = r"\b(security\.insecure|network\.host|device) is not allowed"
+_DEVICE = r"devices? ([^\s,]+)(?:, \S+)* (?:is|are) requested by the build but not allowed"
+_UNKNOWN_ENTITLEMENT = r"unknown entitlement (\S+)"
+_POLICY = r'source "([^"]*)" (?:denied by policy|not allowed by policy)|source denied by policy'
 
 
 class Watched(Protocol):
@@ -121,7 +120,7 @@ class _Failure:
         self, code: str, message: str, details: Sequence[Detail], facts: BuildFacts, progress: Watched | None
     ) -> None:
         self.code = code
-        self.message = _NESTED.sub("", message).strip()
+        self.message = re.sub(_NESTED, "", message).strip()
         self.details = tuple(details)
         self.facts = facts
         self.vertex = self._failed_vertex(progress)
@@ -135,10 +134,10 @@ class _Failure:
         """The details of one kind."""
         return [d for d in self.details if isinstance(d, kind)]
 
-    def find(self, *patterns: re.Pattern[str]) -> str | None:
-        """The first group of the first pattern that the message matches; empty when that group took no part."""
+    def find(self, *patterns: str) -> str | None:
+        """The first group of the first pattern that matches; empty when that group took no part."""
         for pattern in patterns:
-            match = pattern.search(self.message)
+            match = re.search(pattern, self.message)
             if match is not None:
                 return match[1] or ""
         return None
@@ -212,7 +211,7 @@ def _policy(f: _Failure) -> BuildError | None:
 
 
 def _exec(f: _Failure) -> BuildError | None:
-    match = _PROCESS.search(f.message)
+    match = re.search(_PROCESS, f.message)
     exits = f.of(ExitMessage)
     if match is None and not exits:
         return None
@@ -236,7 +235,7 @@ def _argv(quoted: str) -> tuple[str, ...]:
 
 
 def _secret(f: _Failure) -> BuildError | None:
-    name = f.find(_SECRET) or _asked(f, f.facts.missing_secrets)
+    name = f.find(_NO_SECRET) or _asked(f, f.facts.missing_secrets)
     if not name:
         return None
     error = f.error(

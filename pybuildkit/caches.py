@@ -1,23 +1,22 @@
 """Build caches that live outside the daemon, to import from and to export to.
 
-One value serves both directions: ``LocalCache("cache")`` in ``cache_from`` reads that directory, in ``cache_to`` writes it.
-Credentials in a value are never shown by its ``repr``. The daemon, however, keeps the attributes of imports in its build
-history (T20): prefer credentials that the daemon has itself.
+One value serves both directions: ``LocalCache("cache")`` in ``cache_from`` reads that directory, in
+``cache_to`` writes it. Credentials in a value are never shown by its ``repr``. The daemon, however, keeps the
+attributes of imports in its build history (T20): prefer credentials that the daemon has itself.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import ClassVar, Literal
 
-from pybuildkit._attrs import attr, boolean, choice, duration, integer, render, text
+from pybuildkit._attrs import attr, boolean, choice, duration, integer, text
+from pybuildkit._cache import Cache, CacheInactiveWarning, CacheMode
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import ConfigError
-from pybuildkit.outputs import Compression
 from pybuildkit.references import Reference
 
 __all__ = [
@@ -32,142 +31,10 @@ __all__ = [
     "S3Cache",
 ]
 
-CacheMode = Literal["min", "max"]
 
-_SECRET_KEY = re.compile(r"secret|token|password|signature", re.IGNORECASE)
-_QUERY = re.compile(r"(?<=\?)\S+")
-
-_EXPORT_ONLY = frozenset(
-    {
-        "mode",
-        "ignore-error",
-        "compression",
-        "compression-level",
-        "force-compression",
-        "oci-mediatypes",
-        "image-manifest",
-        "reset",
-    }
-)
-
-
-class CacheInactiveWarning(UserWarning):
-    """A cache that was asked for is left out, because what it needs is not there."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Cache:
-    """A cache by its type and attributes: the general form, for types that this library does not know.
-
-    Attributes:
-        type: its name, as the daemon knows it.
-        attrs: its attributes; they win over typed fields.
-        mode: exported are the layers of the result (``min``, default), or those of all steps (``max``).
-        ignore_error: a failed export does not fail the build.
-        compression: of exported layers.
-        compression_level: 0 to 9 for gzip and estargz, 0 to 22 for zstd.
-        force_compression: compress all layers anew, also those that are compressed otherwise.
-        required: raise when what the cache needs is not there, as the variables of ``GHACache``; False leaves it out with
-            a ``CacheInactiveWarning``.
-    """
-
-    type: str
-    attrs: Mapping[str, str] = field(default_factory=dict)
-    _: KW_ONLY
-    mode: CacheMode | None = field(default=None, metadata=attr("mode", choice("min", "max")))
-    ignore_error: bool | None = field(default=None, metadata=attr("ignore-error", boolean))
-    compression: Compression | None = field(
-        default=None, metadata=attr("compression", choice("uncompressed", "gzip", "estargz", "zstd"))
-    )
-    compression_level: int | None = field(default=None, metadata=attr("compression-level", integer))
-    force_compression: bool | None = field(default=None, metadata=attr("force-compression", boolean))
-
-    required: bool = True
-
-    exports_only: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check what needs no environment."""
-        if not self.type:
-            raise ConfigError("a cache needs a type, as registry or local")
-        for key, value in self.attrs.items():
-            if not isinstance(value, str):
-                raise ConfigError(f"cache {self.type}: the attribute {key} must be a string")
-        self._rendered()
-
-    @classmethod
-    def parse(cls, text: str, *, export: bool) -> Cache:
-        """Read buildctl's ``type=…[,key=value…]``, or its old form, a registry reference alone (B25).
-
-        Args:
-            text: the option.
-            export: whether it is to export to; else to import from.
-
-        Raises:
-            ConfigError: it can not be read. Its text is not quoted: it may hold credentials.
-        """
-        from pybuildkit._cache_text import parse_cache
-
-        return parse_cache(text, export=export)
-
-    def import_attrs(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The attributes for an import.
-
-        Args:
-            environ: where defaults may come from; this process' environment when not given.
-
-        Raises:
-            ConfigError: something is missing, or this cache can not be imported.
-        """
-        if self.exports_only:
-            raise ConfigError(
-                f"cache {self.type} can only be exported; import the image with RegistryCache(name)"
-            )
-        attrs = {k: v for k, v in self._rendered().items() if k not in _EXPORT_ONLY or k in self.attrs}
-        return self._completed(attrs, os.environ if environ is None else environ, export=False)
-
-    def export_attrs(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The attributes for an export; ``mode`` is always said, as buildctl does.
-
-        Args:
-            environ: where defaults may come from; this process' environment when not given.
-
-        Raises:
-            ConfigError: something is missing.
-        """
-        attrs = {"mode": "min", **self._rendered()}
-        return self._completed(attrs, os.environ if environ is None else environ, export=True)
-
-    def inactive(self, environ: Mapping[str, str] | None = None) -> str:
-        """Why this cache can not work here, empty when it can."""
-        return ""
-
-    def _rendered(self) -> dict[str, str]:
-        try:
-            return {**render(self), **self.attrs}
-        except ConfigError as exc:
-            raise ConfigError(f"cache {self.type}: {exc}") from None
-
-    def _completed(
-        self, attrs: dict[str, str], environ: Mapping[str, str], *, export: bool
-    ) -> dict[str, str]:
-        """Add what has no field, or comes from the environment."""
-        return attrs
-
-    def __repr__(self) -> str:
-        """What differs from the defaults, credentials hidden."""
-        shown = []
-        for spec in fields(self):
-            value = getattr(self, spec.name)
-            default = spec.default_factory() if callable(spec.default_factory) else spec.default
-            if spec.init and value != default:
-                shown.append(f"{spec.name}={_masked(spec.name, value)}")
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class InlineCache(Cache):
-    """The cache inside the image itself: exported by image outputs with a push, imported from the image's name."""
+    """The cache inside the image itself: exported with a pushed image, imported from the image's name."""
 
     type: str = field(default="inline", init=False)
     _: KW_ONLY
@@ -176,7 +43,7 @@ class InlineCache(Cache):
     exports_only: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class LocalCache(Cache):
     """A directory on this side (V32, V33).
 
@@ -213,7 +80,7 @@ class LocalCache(Cache):
         return {("dest" if export else "src"): os.fspath(self.path), **attrs}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class RegistryCache(Cache):
     """An artifact in a registry, pushed and pulled by the daemon (V34).
 
@@ -246,12 +113,12 @@ class RegistryCache(Cache):
         return {"ref": str(self.ref), **attrs}
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class GHACache(Cache):
     """GitHub's cache service, from inside a workflow (V36).
 
-    What is not given comes from the variables of an action step. A plain ``run:`` step does not see them: export them there
-    with ``crazy-max/ghaction-github-runtime`` or the like.
+    What is not given comes from the variables of an action step. A plain ``run:`` step does not see them:
+    export them there with ``crazy-max/ghaction-github-runtime`` or the like.
 
     Attributes:
         scope: separates caches of one branch; ``buildkit`` when not given.
@@ -286,7 +153,7 @@ class GHACache(Cache):
         if not missing:
             return ""
         return (
-            f"cache gha: {' and '.join(missing)} not given and not set; in a workflow's run: step export them first, "
+            f"{' and '.join(missing)} not given and not set; in a workflow's run: step export them first, "
             "elsewhere there is no such cache"
         )
 
@@ -295,7 +162,7 @@ class GHACache(Cache):
     ) -> dict[str, str]:
         reason = self.inactive(environ)
         if reason:
-            raise ConfigError(reason)
+            raise ConfigError(f"cache gha: {reason}")
         return self._filled(attrs, environ)
 
     def _filled(self, attrs: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -313,7 +180,7 @@ class GHACache(Cache):
         return found
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class S3Cache(Cache):
     """A bucket of S3 or a server that speaks its protocol, reached by the daemon (V37).
 
@@ -391,7 +258,7 @@ _AWS = {
 _AWS_KEYS = {"access_key_id": "AWS_ACCESS_KEY_ID", "secret_access_key": "AWS_SECRET_ACCESS_KEY"}
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+@dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)
 class AzureBlobCache(Cache):
     """A container of Azure's blob storage, reached by the daemon (V38).
 
@@ -426,13 +293,3 @@ def _is_true(value: str | None) -> bool:
         return value is not None and parse_bool(value, what="")
     except ConfigError:
         return False
-
-
-def _masked(key: str, value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k!r}: {_masked(k, v)}" for k, v in value.items()) + "}"
-    if _SECRET_KEY.search(key):
-        return "<hidden>"
-    if isinstance(value, str):
-        return repr(_QUERY.sub("<hidden>", value))
-    return repr(value)

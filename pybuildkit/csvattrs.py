@@ -1,8 +1,8 @@
 """The one-line CSV that BuildKit's tools use for ``key=value`` options, as ``type=local,dest=out``.
 
-The grammar is RFC 4180 on a single line, as the Go side reads it: nothing is trimmed, a quote inside an unquoted
-field is an error, and so are an empty string and an unterminated quote. The standard library's reader accepts all
-three, hence this one.
+The grammar is RFC 4180 on a single line, as the Go side reads it: nothing is trimmed, a quote inside an
+unquoted field is an error, and so are an empty string and an unterminated quote. The standard library's
+reader accepts all three, hence this one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the daemon adds to an error: typed details (C50 to C61), as frozen values.
 
-A refused call carries a ``google.rpc.Status``; each of its details is a type URL with a JSON text. ``decode_status`` reads it
-without any generated code. A detail that is not known, or that can not be read, is kept as it came: nothing is lost.
+A refused call carries a ``google.rpc.Status``; each of its details is a type URL with a JSON text.
+``decode_status`` reads it without any generated code. A detail that is not known, or that can not be read, is
+kept as it came: nothing is lost.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class SourceError:
     """Where in a source file the failure was written (C54).
 
     Attributes:
-        info: the file; its ``definition`` holds the operations of the graph that yields it, without their metadata.
+        info: the file; its ``definition`` holds the operations of the graph that yields it, without their
+            metadata.
         ranges: the lines to blame.
     """
 
@@ -200,8 +202,8 @@ Detail: TypeAlias = (
 def decode_status(data: bytes) -> tuple[int, str, tuple[Detail, ...]]:
     """Read an encoded ``google.rpc.Status``: code, message, details in the daemon's order (C50, C61).
 
-    Bytes that are no such message come back whole, as one ``UnknownDetail``: an error that can not be read must not hide the
-    refusal it explains.
+    Bytes that are no such message come back whole, as one ``UnknownDetail``: an error that can not be read
+    must not hide the refusal it explains.
     """
     try:
         return _decode_status(data)

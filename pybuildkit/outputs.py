@@ -1,7 +1,8 @@
 """Outputs: what becomes of a result. Several can be asked of one build.
 
-Each kind of exporter has a class with its attributes as typed fields; ``attrs`` takes whatever has no field yet.
-``Output`` itself is the general form, for exporters that this library does not know. Every class reads buildctl's text::
+Each kind of exporter has a class with its attributes as typed fields; ``attrs`` takes whatever has no field
+yet. ``Output`` itself is the general form, for exporters that this library does not know. Every class reads
+buildctl's text::
 
     Output.parse("type=local,dest=out")     == Local("out")
     Output.parse("type=image,name=a,push=true") == Image("a", push=True)
@@ -11,23 +12,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias
 
-from pybuildkit._attrs import absorb, attr, attr_keys, boolean, choice, epoch, integer, render, text
-from pybuildkit.annotations import AnnotationKey, annotation_attrs
-from pybuildkit.errors import ConfigError
-from pybuildkit.references import Reference
-from pybuildkit.targets import (
-    DirectoryTarget,
-    FileDestination,
-    FileTarget,
-    StoreTarget,
-    Target,
-    check_file_destination,
-)
+from pybuildkit._attrs import absorb, attr, boolean, choice, epoch, text
+from pybuildkit._imageoutputs import OCI, Compression, Docker, Image, ImageOptions, ImageOutput, Registry
+from pybuildkit._output import Output, directory_path
+from pybuildkit.targets import DirectoryTarget, FileDestination, FileTarget, check_file_destination
 
 __all__ = [
     "OCI",
@@ -43,88 +35,8 @@ __all__ = [
     "Tar",
 ]
 
-Compression: TypeAlias = Literal["uncompressed", "gzip", "estargz", "zstd"]
 
-_LEVELS = {"gzip": 9, "estargz": 9, "zstd": 22}
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Output:
-    """An exporter by its type and attributes: the general form.
-
-    Attributes:
-        type: the exporter's name, as the daemon knows it.
-        attrs: its attributes; they win over typed fields.
-        dest: where bytes go, for exporters that send some: what kinds are allowed depends on the exporter (V1).
-    """
-
-    type: str
-    attrs: Mapping[str, str] = field(default_factory=dict)
-    dest: Any = None
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without looking at any file."""
-        if not self.type:
-            raise ConfigError("an output needs a type, as local, tar, oci, docker or image")
-        for key, value in self.attrs.items():
-            if not isinstance(value, str):
-                raise ConfigError(f"output {self.type}: the attribute {key}={value!r} must be a string")
-        self.exporter_attrs()
-        _ = self.target
-
-    @classmethod
-    def parse(cls, text: str) -> Output:
-        """Read buildctl's ``type=…[,dest=…][,key=value…]`` (B17).
-
-        Known types give their class. No ``dest``, or ``dest=-``, is standard output where the exporter sends a stream.
-
-        Raises:
-            ConfigError: the text can not be read, or asks for what can not be.
-        """
-        from pybuildkit._output_text import parse_output
-
-        return parse_output(text)
-
-    @property
-    def exporter(self) -> str:
-        """The exporter's name on the wire; empty when nothing is asked of the daemon."""
-        return self.type
-
-    def exporter_attrs(self) -> dict[str, str]:
-        """The attributes as the daemon gets them.
-
-        Raises:
-            ConfigError: a typed field has a value that the daemon would refuse.
-        """
-        try:
-            return {**render(self), **self.attrs}
-        except ConfigError as exc:
-            raise ConfigError(f"output {self.type}: {exc}") from None
-
-    @property
-    def target(self) -> Target | None:
-        """Where the exporter's bytes go on this side; None when it sends none."""
-        if self.dest is None:
-            return None
-        return FileTarget(check_file_destination(self.dest, what=f"output {self.type}"))
-
-    def named(self, *names: str | Reference) -> Output:
-        """The same with image names, where it can have some and has none yet."""
-        return self
-
-    def __repr__(self) -> str:
-        """What differs from the defaults."""
-        shown = []
-        for spec in fields(self):
-            value = getattr(self, spec.name)
-            default = spec.default_factory() if callable(spec.default_factory) else spec.default
-            if spec.init and spec.name != "names" and value != default:
-                shown.append(f"{spec.name}={value!r}")
-        names = [repr(name) for name in getattr(self, "names", ())]
-        return f"{type(self).__name__}({', '.join(names + shown)})"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Local(Output):
     """The result's files, into a directory. What is there already stays, unless ``mode`` says otherwise.
 
@@ -151,10 +63,10 @@ class Local(Output):
     def target(self) -> DirectoryTarget:
         """The directory."""
         mode = self.exporter_attrs().get("mode", "").strip().lower()
-        return DirectoryTarget(_directory(self.dest, self.type), delete=mode == "delete")
+        return DirectoryTarget(directory_path(self.dest, self.type), delete=mode == "delete")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Tar(Output):
     """The result's files as one tar archive; not a loadable image, see ``OCI`` and ``Docker`` for that.
 
@@ -179,190 +91,9 @@ class Tar(Output):
         return FileTarget(check_file_destination(self.dest, what="output tar"))
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class _ImageOutput(Output):
-    """What all exporters that make images share (V41).
-
-    Attributes:
-        names: the image's names.
-        annotations: by key, or by ``AnnotationKey`` for other places than the manifest.
-        compression: of new layers.
-        compression_level: 0 to 9 for gzip and estargz, 0 to 22 for zstd.
-        force_compression: compress layers of the base image anew too.
-        oci_mediatypes: OCI's media types instead of Docker's.
-        oci_artifact: attestations as OCI artifacts.
-        attestation_inline: attach attestations also where they are optional.
-        prefer_nondist_layers: keep layers marked as not to be distributed.
-        source_date_epoch: seconds since 1970, or a time with zone, for all times in the image's configuration.
-        rewrite_timestamp: let no file in a layer have a later time.
-    """
-
-    attrs: Mapping[str, str] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
-    annotations: Mapping[str | AnnotationKey, str] = field(default_factory=dict)
-    compression: Compression | None = field(
-        default=None, metadata=attr("compression", choice("uncompressed", "gzip", "estargz", "zstd"))
-    )
-    compression_level: int | None = field(default=None, metadata=attr("compression-level", integer))
-    force_compression: bool | None = field(default=None, metadata=attr("force-compression", boolean))
-    oci_mediatypes: bool | None = field(default=None, metadata=attr("oci-mediatypes", boolean))
-    oci_artifact: bool | None = field(default=None, metadata=attr("oci-artifact", boolean))
-    attestation_inline: bool | None = field(default=None, metadata=attr("attestation-inline", boolean))
-    prefer_nondist_layers: bool | None = field(default=None, metadata=attr("prefer-nondist-layers", boolean))
-    source_date_epoch: int | datetime | None = field(default=None, metadata=attr("source-date-epoch", epoch))
-    rewrite_timestamp: bool | None = field(default=None, metadata=attr("rewrite-timestamp", boolean))
-
-    def __post_init__(self) -> None:
-        """Check names and the combinations the daemon refuses."""
-        object.__setattr__(self, "names", _names(self.names, self.type))
-        self._check_compression()
-        if self.oci_artifact and self.oci_mediatypes is False:
-            raise ConfigError(
-                f"output {self.type}: oci_artifact=True needs OCI media types, not oci_mediatypes=False"
-            )
-        Output.__post_init__(self)
-
-    def _check_compression(self) -> None:
-        if self.compression == "estargz" and self.oci_mediatypes is False:
-            raise ConfigError(f"output {self.type}: compression='estargz' needs oci_mediatypes=True")
-        highest = _LEVELS.get(self.compression or "gzip")
-        level = self.compression_level
-        if level is not None and highest is not None and not 0 <= level <= highest:
-            raise ConfigError(
-                f"output {self.type}: compression_level={level} is not between 0 and {highest}, "
-                f"{self.compression or 'gzip'}'s highest"
-            )
-
-    def exporter_attrs(self) -> dict[str, str]:
-        """The attributes as the daemon gets them."""
-        attrs: dict[str, str] = {"name": ",".join(self.names)} if self.names else {}
-        attrs.update(annotation_attrs(self.annotations))
-        return {**attrs, **Output.exporter_attrs(self)}
-
-    def named(self, *names: str | Reference) -> Self:
-        """The same with these names, if it has none."""
-        if self.names or not names or self.attrs.get("name"):
-            return self
-        renamed: Self = _replaced(self, names=_names(names, self.type))
-        return renamed
-
-
-class ImageOptions(TypedDict, total=False):
-    """The keyword options of ``Image`` and ``Registry``; see there."""
-
-    push: bool | None
-    push_by_digest: bool | None
-    insecure: bool | None
-    unpack: bool | None
-    store: bool | None
-    dangling_name_prefix: str | None
-    dangling_name_empty_only: bool | None
-    name_canonical: bool | None
-    annotations: Mapping[str | AnnotationKey, str]
-    compression: Compression | None
-    compression_level: int | None
-    force_compression: bool | None
-    oci_mediatypes: bool | None
-    oci_artifact: bool | None
-    attestation_inline: bool | None
-    prefer_nondist_layers: bool | None
-    source_date_epoch: int | datetime | None
-    rewrite_timestamp: bool | None
-    attrs: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, repr=False, init=False)
-class Image(_ImageOutput):
-    """An image in the daemon's image store, or pushed to a registry by the daemon.
-
-    Attributes:
-        names: the image's names; the positional arguments. ``*`` takes the frontend's own.
-        push: push it. Needs a name.
-        push_by_digest: push it without a tag.
-        insecure: push over plain HTTP or with an unknown certificate.
-        unpack: unpack it in the daemon, for containerd.
-        store: keep it in the daemon's image store, where it has one.
-        dangling_name_prefix: name it also by this and its digest.
-        dangling_name_empty_only: do so only when it has no name.
-        name_canonical: name it also by its name and digest.
-    """
-
-    type: str = field(default="image", init=False)
-    push: bool | None = field(default=None, metadata=attr("push", boolean))
-    push_by_digest: bool | None = field(default=None, metadata=attr("push-by-digest", boolean))
-    insecure: bool | None = field(default=None, metadata=attr("registry.insecure", boolean))
-    unpack: bool | None = field(default=None, metadata=attr("unpack", boolean))
-    store: bool | None = field(default=None, metadata=attr("store", boolean))
-    dangling_name_prefix: str | None = field(default=None, metadata=attr("dangling-name-prefix", text))
-    # The daemon's own spelling.
-    dangling_name_empty_only: bool | None = field(
-        default=None, metadata=attr("danging-name-empty-only", boolean)
-    )
-    name_canonical: bool | None = field(default=None, metadata=attr("name-canonical", boolean))
-
-    def __init__(self, *names: str | Reference, **options: Unpack[ImageOptions]) -> None:
-        """Make one; see the class."""
-        _fill(self, type="image", names=names, **options)
-
-    @property
-    def target(self) -> None:
-        """Nothing comes to this side."""
-        if self.dest is not None:
-            raise ConfigError(
-                f"output {self.type}: it writes nothing here; oci and docker write an image to a file"
-            )
-
-
-@dataclass(frozen=True, slots=True, repr=False, init=False)
-class Registry(Image):
-    """An image pushed to a registry: ``Image`` with ``push`` on."""
-
-    def __init__(self, *names: str | Reference, **options: Unpack[ImageOptions]) -> None:
-        """Make one; see ``Image``."""
-        if options.get("push") is False:
-            raise ConfigError("output registry: push=False contradicts it, use Image")
-        options["push"] = True
-        _fill(self, type="image", names=names, **options)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class OCI(_ImageOutput):
-    """An image as an OCI layout: one tar archive, or a directory with ``tar=False``.
-
-    Attributes:
-        dest: for an archive a path, a binary file object, a byte stream, ``STDOUT`` or a function that returns one; else a
-            directory.
-        tar: whether it is an archive.
-    """
-
-    type: str = field(default="oci", init=False)
-    dest: FileDestination  # pyright: ignore[reportGeneralTypeIssues] - required here
-    _: KW_ONLY
-    tar: bool = True
-
-    def exporter_attrs(self) -> dict[str, str]:
-        """The attributes as the daemon gets them."""
-        tar = {} if self.tar else {"tar": "false"}
-        return {**tar, **_ImageOutput.exporter_attrs(self)}
-
-    @property
-    def target(self) -> FileTarget | StoreTarget:
-        """The stream, or the layout's directory."""
-        if self.tar:
-            return FileTarget(check_file_destination(self.dest, what=f"output {self.type}"))
-        return StoreTarget(_directory(self.dest, self.type))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Docker(OCI):
-    """An image as ``docker load`` takes it. It holds one platform only."""
-
-    type: str = field(default="docker", init=False)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class CacheOnly(Output):
-    """Nothing: the result stays in the build cache. It is for saying so in text; no output at all means the same."""
+    """Nothing: the result stays in the build cache. No output at all means the same."""
 
     type: str = field(default="cacheonly", init=False)
     attrs: Mapping[str, str] = field(default_factory=dict, init=False)
@@ -377,48 +108,8 @@ class CacheOnly(Output):
 OutputLike: TypeAlias = Output | str
 
 
-def _names(names: str | tuple[str | Reference, ...], kind: str) -> tuple[str, ...]:
-    given = names.split(",") if isinstance(names, str) else [str(n) for n in names]
-    for name in given:
-        if name == "*":
-            continue
-        try:
-            Reference.parse(name)
-        except ConfigError as exc:
-            raise ConfigError(f"output {kind}: {exc}") from None
-    return tuple(given)
-
-
-def _directory(dest: object, kind: str) -> Path:
-    if isinstance(dest, str | os.PathLike) and os.fspath(dest):
-        return Path(os.fspath(dest))
-    raise ConfigError(f"output {kind}: it needs a directory as dest, not {dest!r}")
-
-
-def _fill(output: Any, **values: Any) -> None:
-    """A hand-made ``__init__`` for the classes whose names are positional."""
-    for name, spec in type(output).__dataclass_fields__.items():
-        if name in values:
-            value = values.pop(name)
-        else:
-            value = spec.default_factory() if callable(spec.default_factory) else spec.default
-        object.__setattr__(output, name, value)
-    if values:
-        raise TypeError(f"{type(output).__name__} has no option {', '.join(sorted(values))}")
-    output.__post_init__()
-
-
-def _replaced(output: Any, **values: Any) -> Any:
-    """A copy with other values; ``dataclasses.replace`` can not call an ``__init__`` with positional names."""
-    copy = object.__new__(type(output))
-    for name in type(output).__dataclass_fields__:
-        object.__setattr__(copy, name, values.get(name, getattr(output, name)))
-    copy.__post_init__()
-    return copy
-
-
 def typed_output(cls: type[Output], attrs: Mapping[str, str], **given: Any) -> Output:
-    """An output of a class from attributes as text: those with a field become its value, the others stay text.
+    """An output of a class from attributes as text: those that have a field fill it, the others stay text.
 
     Raises:
         ConfigError: an attribute has a value that the daemon would refuse.
@@ -427,11 +118,6 @@ def typed_output(cls: type[Output], attrs: Mapping[str, str], **given: Any) -> O
     names = given.pop("names", ())
     if issubclass(cls, Image):
         return cls(*names, attrs=rest, **values, **given)
-    if issubclass(cls, _ImageOutput):
+    if issubclass(cls, ImageOutput):
         given["names"] = names
     return cls(attrs=rest, **values, **given)
-
-
-def known_attrs(cls: type[Output]) -> frozenset[str]:
-    """The attributes for which a class has a field."""
-    return frozenset(attr_keys(cls))

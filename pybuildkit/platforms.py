@@ -22,23 +22,59 @@ from pybuildkit.errors import ConfigError
 
 __all__ = ["Platform", "PlatformLike", "join_platforms", "parse_platforms"]
 
-_COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")
-_OS = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Compiled when first used, which is a matter of start-up time; the re module keeps them.
+_COMPONENT = r"[A-Za-z0-9_.-]+"
+_OS = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?"
+_BAD_ESCAPE = r"%(?![0-9A-Fa-f]{2})"
 _ESCAPES = str.maketrans({"%": "%25", "+": "%2B", "(": "%28", ")": "%29", "/": "%2F"})
 
 _KNOWN_OS = frozenset(
-    re.findall(
-        r"\w+",
-        "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos",
-    )
+    {
+        *(
+            "aix",
+            "android",
+            "darwin",
+            "dragonfly",
+            "freebsd",
+            "hurd",
+            "illumos",
+            "ios",
+            "js",
+            "linux",
+            "nacl",
+        ),
+        *("netbsd", "openbsd", "plan9", "solaris", "windows", "zos"),
+    }
 )
 _KNOWN_ARCH = frozenset(
-    re.findall(
-        r"\w+",
-        "386 amd64 amd64p32 arm armbe arm64 arm64be ppc64 ppc64le loong64 mips mipsle mips64 mips64le mips64p32 "
-        "mips64p32le ppc riscv riscv64 s390 s390x sparc sparc64 wasm",
-    )
+    {
+        *(
+            "386",
+            "amd64",
+            "amd64p32",
+            "arm",
+            "armbe",
+            "arm64",
+            "arm64be",
+            "ppc64",
+            "ppc64le",
+            "loong64",
+            "mips",
+        ),
+        *(
+            "mipsle",
+            "mips64",
+            "mips64le",
+            "mips64p32",
+            "mips64p32le",
+            "ppc",
+            "riscv",
+            "riscv64",
+            "s390",
+            "s390x",
+        ),
+        *("sparc", "sparc64", "wasm"),
+    }
 )
 
 # What an architecture is called elsewhere, with the variant that name implies.
@@ -57,7 +93,7 @@ _VARIANTS: dict[str, dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Platform:
     """What a result runs on.
 
@@ -91,7 +127,7 @@ class Platform:
         parts = text.split("/", 3)
         os, version, features = _parse_os(parts[0], text)
         for part in parts[1:]:
-            if not _COMPONENT.fullmatch(part):
+            if not re.fullmatch(_COMPONENT, part):
                 raise ConfigError(
                     f"platform {text!r}: {part!r} is not a name, write os/arch[/variant] as linux/arm64"
                 )
@@ -146,9 +182,9 @@ PlatformLike: TypeAlias = str | Platform
 
 
 def parse_platforms(value: PlatformLike | Iterable[PlatformLike] | None) -> tuple[Platform, ...]:
-    """Platforms from whatever users write: ``"linux/amd64,linux/arm64"``, a list, ``local`` for this machine's.
+    """Platforms from whatever users write: ``"linux/amd64,linux/arm64"``, or a list.
 
-    Each is normalised, and kept once, in the order of its first mention.
+    ``local`` is this machine's. Each is normalised, and kept once, in the order of its first mention.
 
     Raises:
         ConfigError: one of them is no platform.
@@ -179,7 +215,7 @@ def _join(*parts: str) -> str:
 
 
 def _parse_os(part: str, text: str) -> tuple[str, str, tuple[str, ...]]:
-    match = _OS.fullmatch(part)
+    match = re.fullmatch(_OS, part)
     if match is None:
         raise ConfigError(
             f"platform {text!r}: {part!r} is not an operating system, write os/arch[/variant] as linux/arm64"
@@ -195,7 +231,7 @@ def _parse_os(part: str, text: str) -> tuple[str, str, tuple[str, ...]]:
 def _decode(value: str, text: str) -> str:
     if "%" not in value:
         return value
-    if _BAD_ESCAPE.search(value):
+    if re.search(_BAD_ESCAPE, value):
         raise ConfigError(
             f"platform {text!r}: {value!r} has a % that is not followed by two hexadecimal digits"
         )

@@ -1,7 +1,7 @@
 """Image references: ``alpine``, ``ghcr.io/acme/api:1.4``, ``localhost:5000/x@sha256:…``.
 
-Parsing and normalisation are those of the distribution project, which the daemon uses (tests compare with Go over a
-table): a name without a registry is one of Docker Hub, one without a namespace is in ``library``.
+Parsing and normalisation are those of the distribution project, which the daemon uses (tests compare with Go
+over a table): a name without a registry is one of Docker Hub, one without a namespace is in ``library``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}"
 
-_REFERENCE = re.compile(rf"(?:({_HOST})/)?({_PATH})(?::({_TAG}))?(?:@({_DIGEST}))?")
-_TAG_RE = re.compile(_TAG)
-_HEX_ID = re.compile(r"[a-f0-9]{64}")
+# Compiled when first used, which is a matter of start-up time; the re module keeps them.
+_REFERENCE = rf"(?:({_HOST})/)?({_PATH})(?::({_TAG}))?(?:@({_DIGEST}))?"
+_HEX_ID = r"[a-f0-9]{64}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Reference:
     """A normalised image reference.
 
     Attributes:
-        domain: the registry, as ``docker.io`` or ``localhost:5000``; empty for the odd name whose first part has a dot
-            but can not be a host, as ``a_b.c/d``.
+        domain: the registry, as ``docker.io`` or ``localhost:5000``; empty for the odd name whose first part
+            has a dot but can not be a host, as ``a_b.c/d``.
         path: the repository in the registry, as ``library/alpine``.
         tag: the tag, empty when there is none.
         digest: the digest, empty when there is none.
@@ -58,13 +58,13 @@ class Reference:
         Raises:
             ConfigError: it is no image reference.
         """
-        if _HEX_ID.fullmatch(text):
+        if re.fullmatch(_HEX_ID, text):
             raise ConfigError(f"{text!r} is an image id, not a name; names can not be 64 hexadecimal digits")
         domain, rest = _split_domain(text)
         repository = rest.partition(":")[0]
         if repository.lower() != repository:
             raise ConfigError(f"image reference {text!r}: the repository must be in lower case")
-        match = _REFERENCE.fullmatch(f"{domain}/{rest}")
+        match = re.fullmatch(_REFERENCE, f"{domain}/{rest}")
         if match is None:
             raise ConfigError(f"{text!r} is not an image reference, write [registry/]name[:tag][@digest]")
         domain, path, tag, digest = match.groups(default="")
@@ -103,7 +103,7 @@ class Reference:
         Raises:
             ConfigError: it is no tag.
         """
-        if not _TAG_RE.fullmatch(tag):
+        if not re.fullmatch(_TAG, tag):
             raise ConfigError(
                 f"{tag!r} is not a tag: letters, digits and _.-, at most 128, not starting with . or -"
             )

@@ -1,7 +1,7 @@
 """Build secrets: where they come from. The bytes are fetched only when the build asks, and rest nowhere.
 
-A secret can be bytes, a file, an environment variable, or a function that fetches it. A plain string is refused on
-purpose: it would be unclear whether it is the secret or a path to it.
+A secret can be bytes, a file, an environment variable, or a function that fetches it. A plain string is refused
+on purpose: it would be unclear whether it is the secret or a path to it.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ class Secret:
     def parse(cls, text: str, *, environ: Mapping[str, str] | None = None) -> tuple[str, Secret]:
         """Read buildctl's ``id=ID[,src=PATH][,env=NAME][,type=file|env]``; gives the id and the secret (B26).
 
-        With neither ``src`` nor ``env`` it is the variable called like the id, else the file called like it (S87). With both the variable is
-        taken, as buildctl does. Unlike there a variable that is not set is an error, found by ``check``.
+        With neither ``src`` nor ``env`` it is the variable called like the id, else the file called like it
+        (S87). With both the variable is taken, as buildctl does. Unlike there a variable that is not set is
+        an error, found by ``check``.
 
         Args:
             text: the option.
@@ -119,10 +120,13 @@ class Secret:
         return name, cls.file(name)
 
     def check(self, secret_id: str) -> None:
-        """Find out before the build whether the secret can be had at all; calls no function. May block on a stat.
+        """Find out before the build whether the secret can be had at all.
+
+        Calls no function. May block on a stat.
 
         Raises:
-            ConfigError: the file is missing, unreadable or too big, the variable is not set, the value is too big.
+            ConfigError: the file is missing, unreadable or too big, the variable is not set, the value is too
+                big.
         """
         if isinstance(self._source, Path):
             self._check_file(secret_id, self._source)
@@ -135,7 +139,8 @@ class Secret:
         """Fetch the value; files and plain functions in a thread.
 
         Raises:
-            ConfigError: it can not be had, or is bigger than the daemon accepts. What a function raises passes.
+            ConfigError: it can not be had, or is bigger than the daemon accepts. What a function raises
+                passes.
         """
         source = self._source
         if isinstance(source, bytes):

@@ -124,7 +124,9 @@ class SourcePolicy:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SourcePolicy:
-        """Read the JSON that buildctl takes (B30). Unlike there an unknown key is an error: it would change the meaning.
+        """Read the JSON that buildctl takes (B30).
+
+        Unlike there an unknown key is an error: a misspelt one would change the meaning.
 
         Raises:
             ConfigError: it can not be read.

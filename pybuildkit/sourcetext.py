@@ -29,9 +29,9 @@ def excerpt(filename: str, data: bytes, ranges: Sequence[Range]) -> str:
 
 
 def _padded(start: int, end: int, total: int) -> tuple[int, int]:
-    """More lines around: four steps for a single line, two else, each taking one above and one below where there is one.
+    """More lines around: four steps for a single line, two else.
 
-    A step that finds a line on both sides counts as three: that is how much the tools show.
+    Each takes one line above and one below where there is one. A step that finds a line on both sides counts as three: that is how much the tools show.
     """
     steps, done = (4 if start == end else 2), 0
     while done < steps:

@@ -1,4 +1,4 @@
-"""SSH agents that steps of a build may use: which socket, or which keys. The session serves them; nothing is opened here."""
+"""SSH agents that steps of a build may use: which socket, or which keys. Nothing is opened here."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class SSHAgent:
 SSHAgents: TypeAlias = (
     "bool | str | SSHAgent | Mapping[str, SSHAgent | str | os.PathLike[str]] | Iterable[str | SSHAgent]"
 )
-"""True for the default agent; an agent; buildctl's texts; or these by id, a path meaning a socket or a key."""
+"""True for the default agent; an agent; buildctl's texts; or these by id, a path being a socket or a key."""
 
 
 def coerce_ssh(value: SSHAgents | None) -> dict[str, SSHAgent]:

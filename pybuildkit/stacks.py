@@ -42,12 +42,12 @@ class Stack:
 
 
 def render_stacks(message: str, stacks: Iterable[Stack]) -> str:
-    """The message and all traces, as BuildKit's tools print them with ``--debug``: frames that repeat are left out."""
+    """The message and all traces, as BuildKit's tools print them with ``--debug``, repeated frames left out."""
     return f"{message}\n" + "".join(stack.render() + "\n" for stack in _compress(list(stacks)))
 
 
 def _compress(stacks: list[Stack]) -> list[Stack]:
-    """Longest first; what a trace has in common with an earlier one, from the outermost frame on, is shown once."""
+    """Longest first; what a trace shares with an earlier one, from the outermost frame on, is shown once."""
     out: list[Stack] = []
     for stack in sorted(stacks, key=lambda s: -len(s.frames)):
         common = [(_common(stack.frames, earlier.frames), earlier) for earlier in out]

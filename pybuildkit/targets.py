@@ -65,8 +65,9 @@ STDOUT: Final = Stdout()
 
 _Sink: TypeAlias = str | os.PathLike[str] | ByteWriter | ByteSender | Stdout
 FileFactory: TypeAlias = Callable[[Mapping[str, str]], "_Sink | Awaitable[_Sink | None] | None"]
-"""Called with the exporter's metadata (``containerimage.digest`` …) when the bytes are about to come (S60). None: they are
-not wanted, which the daemon takes for success (S65)."""
+"""Called with the exporter's metadata (``containerimage.digest`` …) when the bytes are about to come (S60).
+
+None means that they are not wanted, which the daemon takes for success (S65)."""
 
 FileDestination: TypeAlias = _Sink | FileFactory
 
@@ -78,8 +79,8 @@ class DirectoryTarget:
     Attributes:
         path: the directory, made when missing.
         delete: make it equal to the result: what the result does not have is removed (S63).
-        atomic: receive beside it, and move all in place when the build has succeeded: a build that fails leaves the
-            directory as it was (X17).
+        atomic: receive beside it, and move all in place when the build has succeeded: a build that fails
+            leaves the directory as it was (X17).
         devices: what to do about device nodes: ``refuse`` (an error), ``skip`` or ``create`` (only root can).
     """
 

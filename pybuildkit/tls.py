@@ -65,7 +65,9 @@ class TLS:
 
     @classmethod
     def from_dir(cls, directory: str | os.PathLike[str], *, server_name: str = "") -> Self:
-        """Take ``ca.pem``, ``cert.pem``, ``key.pem`` from a directory, or ``ca.crt``, ``tls.crt``, ``tls.key`` (B5).
+        """Take what a directory holds under the usual names (B5).
+
+        They are ``ca.pem`` or ``ca.crt``, ``cert.pem`` or ``tls.crt``, ``key.pem`` or ``tls.key``.
 
         Raises:
             ConfigError: one of the three is missing.

@@ -89,7 +89,8 @@ def is_remote(text: str) -> bool:
 def add_context(into: Gathered, context: Context, file: DockerfileSource) -> None:
     """Add the main context and the Dockerfile.
 
-    A relative ``file`` is looked for from the working directory; with a URL or a tree in memory it is a path inside of that.
+    A relative ``file`` is looked for from the working directory; with a URL or a tree in memory it is a path
+    inside of that.
 
     Raises:
         ConfigError: the directory or the Dockerfile is not there, or can not be read.
@@ -233,7 +234,7 @@ def _check_ignore_files(dockerfile: Path) -> None:
 
 
 def _check_ignore_file(path: Path) -> None:
-    """The frontend takes an ignore file that it can not read for an empty one (X9), and so would send everything (S40).
+    """Find an ignore file that can not be read: the frontend would take it for an empty one (X9, S40).
 
     Raises:
         ConfigError: it is there and can not be read.
@@ -277,7 +278,7 @@ def add_named_context(into: Gathered, name: str, source: Context) -> None:
 
 
 def _context_name(name: str) -> str:
-    """The name as the frontend looks it up: that of an image, without registry and tag where they are the defaults."""
+    """The name as the frontend looks it up: that of an image, without the default registry and tag."""
     try:
         ref = Reference.parse(name)
     except ConfigError as exc:

@@ -52,7 +52,8 @@ class FrontendRequest:
         oci_layouts: directories with OCI layouts, by store id; the session serves them as ``oci:<id>`` (S93).
         entitlements: what the attributes need.
         names: the image's names, for outputs that have none.
-        inline_cache: export the cache inside the image too, as the build argument ``BUILDKIT_INLINE_CACHE`` asks.
+        inline_cache: export the cache inside the image too, as the build argument ``BUILDKIT_INLINE_CACHE``
+            asks.
         wants_ssh: a context is a git repository over SSH, so that the daemon will ask for an agent.
     """
 
@@ -97,7 +98,8 @@ def dockerfile_request(
         context: a directory, a git or http URL, or a tree in memory.
         file: the Dockerfile: a path, or its text as bytes; by default ``Dockerfile`` in the context.
         target: the stage to build; the last when empty.
-        build_args: values of ARG; None takes the variable from the environment, and is left out when that is not set.
+        build_args: values of ARG; None takes the variable from the environment, and is left out when that is
+            not set.
         labels: labels of the image.
         platforms: what to build for; several make an index.
         tags: names of the image.

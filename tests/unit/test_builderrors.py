@@ -253,7 +253,7 @@ def test_a_failed_command_has_everything() -> None:
 def test_exit_codes_with_a_meaning() -> None:
     progress = FakeProgress(Vertex("d", error="x"))
     error = build_error("UNKNOWN", RUN, (ExitMessage(137),), progress=progress)
-    assert error.message.endswith("run less at a time; it printed nothing")
+    assert error.message.endswith("do less at a time; it printed nothing")
 
 
 def test_the_failed_vertex_is_found_without_a_detail() -> None:
