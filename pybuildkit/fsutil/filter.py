@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.patterns import Pattern, PatternMatcher
@@ -10,7 +11,7 @@ from pybuildkit.fsutil.patterns import Pattern, PatternMatcher
 __all__ = ["Filter", "Verdict", "drop_children", "merge_followed"]
 
 Verdict = tuple[bool, bool, int, int]
-"""Whether to send it, whether to look into it, and what its own entries' includes and excludes start from."""
+"""Whether to send it, whether it is worth looking into, and what its own entries' includes and excludes start from."""
 
 _SPECIAL = frozenset("*[]?^\\")
 
@@ -47,26 +48,33 @@ class Filter:
         """Whether it may leave anything out."""
         return self._includes is not None or self._excludes is not None
 
-    def decide(self, path: str, is_dir: bool, includes: int, excludes: int) -> Verdict:
-        """Judge an entry, given the last two values of its directory's verdict, zeros at the root.
+    def decide(
+        self, path: str, includes: int, excludes: int, is_dir: Callable[[Any], bool], item: Any
+    ) -> Verdict:
+        """Judge an entry.
+
+        Args:
+            path: its path in the tree.
+            includes: the third value of its directory's verdict, 0 at the root.
+            excludes: the fourth.
+            is_dir: tells whether ``item``, the entry, is a directory; asked only when it is not to be sent.
+            item: see ``is_dir``.
 
         Raises:
             ConfigError: a pattern turns out to be wrong.
         """
         send = True
         if self._includes is not None:
-            matched, includes = self._includes.match(path, includes)
-            if not matched:
-                if is_dir and self._targets is not None and path not in self._targets:
-                    return False, False, 0, 0
-                send = False
+            send, includes = self._includes.match(path, includes)
+            if not send and self._targets is not None and path not in self._targets and is_dir(item):
+                return False, False, 0, 0
         if self._excludes is not None:
             matched, excludes = self._excludes.match(path, excludes)
             if matched:
-                if is_dir and self._exceptions is not None and path not in self._exceptions:
+                if self._exceptions is not None and path not in self._exceptions:
                     return False, False, 0, 0
                 send = False
-        return send, True, includes, excludes
+        return send, send or is_dir(item), includes, excludes
 
 
 def _matcher(kind: str, patterns: Sequence[str]) -> PatternMatcher:

@@ -7,7 +7,7 @@ last pattern that matches wins; whatever lies in a matched directory is matched 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,7 +17,8 @@ from pybuildkit.fsutil._goregex import RegexError, translate
 
 __all__ = ["Pattern", "PatternMatcher"]
 
-Test = Callable[[str], bool]
+Test = Callable[[str], object]
+"""Tells by its truth whether a path is matched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +108,14 @@ class PatternMatcher:
             ConfigError: a pattern turns out to be wrong.
         """
         if self._single is not None and parent is not None:
-            found = parent != 0 or self._single(path)
-            return found, int(found)
+            return (True, 1) if parent or self._single(path) else (False, 0)
         parents = _parents(path) if parent is None else ()
         matched = False
         state = 0
         for bit, exclusion, test in self._runs:
-            if parent and parent & bit:
-                found = True
-            elif exclusion != matched:
-                continue
-            else:
-                found = test(path) or any(map(test, parents))
-            if found:
+            if (parent and parent & bit) or (
+                exclusion == matched and (test(path) or any(map(test, parents)))
+            ):
                 state |= bit
                 matched = not exclusion
         return matched, state
@@ -166,18 +162,16 @@ class _Tests:
         for expressions, search in ((self.anchored, False), (self.floating, True)):
             if expressions:
                 compiled = re.compile("|".join(f"(?:{text})" for text in expressions), re.ASCII)
-                find = compiled.search if search else compiled.match
-                tests.append(lambda path, find=find: find(path) is not None)  # type: ignore[misc]
+                tests.append(compiled.search if search else compiled.match)
         return _any(tests) if tests else None
 
 
-def _any(tests: list[Test]) -> Test:
-    if len(tests) == 1:
-        return tests[0]
-    if len(tests) == 2:
-        first, second = tests
-        return lambda path: first(path) or second(path)
-    return lambda path: any(test(path) for test in tests)
+def _any(tests: Sequence[Test]) -> Test:
+    first, *others = tests
+    if not others:
+        return first
+    rest = _any(others)
+    return lambda path: first(path) or rest(path)
 
 
 def _compile_run(patterns: Iterable[Pattern]) -> Iterator[Test]:

@@ -44,7 +44,7 @@ class Folder(Protocol):
         """Whether an entry is a directory; a link to one is not.
 
         Raises:
-            OSError: it can not be told.
+            TransferError: it can not be told.
         """
         ...
 

@@ -75,13 +75,12 @@ class _Walker:
         quiet = 0
         while levels:
             folder, rest, prefix, includes, excludes = levels[-1]
+            is_dir = folder.is_dir
             for item in rest:
                 path = prefix + item.name
-                send, look, within, without = True, True, 0, 0
-                if decide is not None:
-                    look = self._is_dir(folder, item, path)
-                    send, within_it, within, without = decide(path, look, includes, excludes)
-                    look = look and within_it
+                send, look, within, without = (
+                    (True, True, 0, 0) if decide is None else decide(path, includes, excludes, is_dir, item)
+                )
                 if send:
                     found = self._look_up(folder, item, path)
                     if found is None:
@@ -109,12 +108,6 @@ class _Walker:
     def close(self) -> None:
         while self._levels:
             self._pop()
-
-    def _is_dir(self, folder: Folder, item: Any, path: str) -> bool:
-        try:
-            return folder.is_dir(item)
-        except OSError as exc:
-            raise failed("read", self._tree.show(path), exc) from exc
 
     def _look_up(self, folder: Folder, item: Any, path: str) -> Found | None:
         """An entry as it is sent; None when it is gone, or the map leaves it out."""
