@@ -64,6 +64,12 @@ _LOCAL = (
     r'no access allowed to dir "([^"]*)"',
     r"local directory (\S+) not enabled",
 )
+_NO_LOCALS = "no local sources enabled"
+_LOCAL_VERTEX = (
+    (r"local://(\S+)", ""),
+    (r"load build definition from", "dockerfile"),
+    (r"load build context|load \.dockerignore|load remote build context", "context"),
+)
 _DAEMON_ENTITLEMENT = r"granting entitlement (\S+) is not allowed by build daemon configuration"
 _ENTITLEMENT = r"\b(security\.insecure|network\.host|device) is not allowed"
 _DEVICE = r"devices? ([^\s,]+)(?:, \S+)* (?:is|are) requested by the build but not allowed"
@@ -264,15 +270,26 @@ def _ssh(f: _Failure) -> BuildError | None:
 
 def _local(f: _Failure) -> BuildError | None:
     name = f.find(*_LOCAL) or _asked(f, f.facts.missing_locals)
-    if not name:
+    if not name and _NO_LOCALS not in f.message:
         return None
+    name = name or _local_of(f.vertex.name if f.vertex else "")
+    shown = name or "NAME"
     error = f.error(
         LocalNotFound,
-        f'give it with locals={{"{name}": "DIRECTORY"}} (--local {name}=DIRECTORY)'
+        f'give it with locals={{"{shown}": "DIRECTORY"}} (--local {shown}=DIRECTORY)'
         + _given(f.facts.locals, "directories"),
     )
     error.name = name
     return error
+
+
+def _local_of(vertex: str) -> str:
+    """Which directory a vertex reads, by its name: without any directories the daemon does not say."""
+    for pattern, name in _LOCAL_VERTEX:
+        match = re.search(pattern, vertex)
+        if match is not None:
+            return name or match[1]
+    return ""
 
 
 def _asked(f: _Failure, missing: Collection[str]) -> str:

@@ -221,6 +221,25 @@ def test_registries_that_refuse(message: str, vertex: str, host: str) -> None:
     assert f"docker login {host}".rstrip() in error.message
 
 
+@pytest.mark.parametrize(
+    ("vertex", "name"),
+    [
+        ("[internal] load build definition from Dockerfile", "dockerfile"),
+        ("[internal] load .dockerignore", "context"),
+        ("[internal] load build context", "context"),
+        ("local://src", "src"),
+        ("something else", ""),
+    ],
+)
+def test_a_build_that_was_given_no_directory_at_all(vertex: str, name: str) -> None:
+    """The daemon does not say which one it wanted; the vertex tells."""
+    progress = FakeProgress(Vertex("d", vertex, error="x"))
+    error = build_error("UNKNOWN", "failed to read dockerfile: no local sources enabled", progress=progress)
+    assert isinstance(error, LocalNotFound)
+    assert error.name == name
+    assert f"--local {name or 'NAME'}=DIRECTORY" in error.message
+
+
 def test_an_http_context_that_refuses_is_no_registry() -> None:
     error = build_error("UNKNOWN", "failed to load cache key: invalid response status 403 Forbidden")
     assert type(error) is BuildError
