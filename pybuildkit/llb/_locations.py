@@ -29,54 +29,51 @@ class Locations:
     __slots__ = ("_files", "_maps", "_places")
 
     def __init__(self) -> None:
-        self._places: dict[str, list[Frame | SourceLocation]] = {}
+        self._places: dict[str, tuple[Frame | SourceLocation, ...]] = {}
         self._maps: dict[SourceMap, SourceInfo] = {}
         # In the order of their first use, which is the order of the table: an op may get places after a later one.
         self._files: dict[SourceMap | str, None] = {}
 
     def add(self, digest: str, locations: Iterable[SourceLocation]) -> None:
         """Note where an op comes from; an op without a place is noted too."""
-        places = self._places.setdefault(digest, [])
+        self._places[digest] = (*self._places.get(digest, ()), *locations)
         for location in locations:
             self._files.setdefault(location.source)
-            places.append(location)
 
     def add_frame(self, digest: str, frame: Frame | None) -> None:
         """Note the Python line that made an op."""
-        places = self._places.setdefault(digest, [])
+        places = self._places.setdefault(digest, ())
         if frame is not None and frame not in places:
+            self._places[digest] = (*places, frame)
             self._files.setdefault(frame[0].co_filename)
-            places.append(frame)
 
     def build(self, m: Marshaler) -> SourceTable:
         """The table of files and places."""
         lines = self._python_lines()
-        files = _PythonFiles()
         # A file is known by its content, a Python file by its path until all of its lines are known.
         keys = {file: file if isinstance(file, str) else self._info(file, m) for file in self._files}
-        known = {code.co_filename for code, _ in lines}
+        files = _PythonFiles()
+        for filename, first, last in lines.values():
+            files.add(filename, first, last)
         numbers: dict[SourceInfo | str, int] = {}
-        for file in keys.values():
-            if isinstance(file, SourceInfo) or file in known:
-                numbers.setdefault(file, len(numbers))
+        for key in keys.values():
+            if isinstance(key, SourceInfo) or key in files:
+                numbers.setdefault(key, len(numbers))
+        # Ops that a loop makes have one place, so each is encoded once.
+        frames = {
+            place: _encode(numbers[filename], [Range(Position(first), Position(last))])
+            for place, (filename, first, last) in lines.items()
+        }
         encoded: dict[str, bytes] = {}
         for digest, places in self._places.items():
-            out = []
-            for place in places:
-                key: SourceInfo | str
-                if isinstance(place, SourceLocation):
-                    key, ranges = keys[place.source], place.ranges
-                else:
-                    line = lines.get(place)
-                    if line is None:
-                        continue
-                    key = place[0].co_filename
-                    files.add(key, *line)
-                    ranges = (Range(Position(line[0]), Position(line[1])),)
-                number = numbers[key]
-                body = b"\x08" + varint(number) if number else b""
-                out.append(field(b"\n", body + b"".join([encode_range(r) for r in ranges])))
-            encoded[digest] = b"".join(out)
+            encoded[digest] = b"".join(
+                [
+                    _encode(numbers[keys[place.source]], place.ranges)
+                    if isinstance(place, SourceLocation)
+                    else frames.get((id(place[0]), place[1]), b"")
+                    for place in places
+                ]
+            )
         infos = [key if isinstance(key, SourceInfo) else files.info(key) for key in numbers]
         return SourceTable(tuple(infos), encoded)
 
@@ -91,17 +88,28 @@ class Locations:
             info = self._maps[source] = SourceInfo(source.filename, source.data, source.language, encoded)
         return info
 
-    def _python_lines(self) -> dict[Frame, tuple[int, int]]:
-        offsets: dict[CodeType, set[int]] = {}
+    def _python_lines(self) -> dict[tuple[int, int], tuple[str, int, int]]:
+        """File, first and last line by code object and offset, for all that have a line."""
+        # By id: a code object's hash is computed from all of its constants, every time.
+        codes: dict[int, tuple[CodeType, set[int]]] = {}
         for places in self._places.values():
             for place in places:
                 if not isinstance(place, SourceLocation):
-                    offsets.setdefault(place[0], set()).add(place[1])
+                    code, offset = place
+                    if id(code) not in codes:
+                        codes[id(code)] = (code, set())
+                    codes[id(code)][1].add(offset)
         return {
-            (code, offset): line
-            for code, wanted in offsets.items()
+            (number, offset): (code.co_filename, *line)
+            for number, (code, wanted) in codes.items()
             for offset, line in lines_of(code, wanted).items()
         }
+
+
+def _encode(file: int, ranges: Iterable[Range]) -> bytes:
+    """The field ``Locations.locations``."""
+    body = b"\x08" + varint(file) if file else b""
+    return field(b"\n", body + b"".join([encode_range(r) for r in ranges]))
 
 
 class _PythonFiles:
@@ -111,6 +119,9 @@ class _PythonFiles:
 
     def __init__(self) -> None:
         self._lines: dict[str, set[int]] = {}
+
+    def __contains__(self, filename: object) -> bool:
+        return filename in self._lines
 
     def add(self, filename: str, first: int, last: int) -> None:
         self._lines.setdefault(filename, set()).update(range(first - _AROUND, last + _AROUND + 1))

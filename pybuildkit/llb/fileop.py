@@ -63,7 +63,7 @@ class _Chain:
 class FileNode(Node):
     """File actions on a state."""
 
-    __slots__ = ("action", "body", "entries", "inputs", "state")
+    __slots__ = ("action", "body", "inputs", "state")
 
     def __init__(
         self, state: State, action: FileAction, constraints: Constraints | None, frame: Frame | None
@@ -71,16 +71,17 @@ class FileNode(Node):
         super().__init__(constraints, frame)
         self.state = state
         self.action = action
-        self.entries, self.inputs = _number(state, action)
+        entries, self.inputs = _number(state, action)
         # Encoded here as if different inputs had different digests; see encode.
         self.body: bytes | None = None
-        if not self.lazy_values():
-            self.body = self._body(
-                {source: n for n, source in enumerate(self.inputs)}, len(self.inputs), _own_values
-            )
+        if not _lazy_values(entries):
+            numbers = {source: n for n, source in enumerate(self.inputs)}
+            self.body = _body(entries, numbers, len(numbers), _own_values)
 
     def deps(self) -> list[Node]:
         """The nodes it takes input from."""
+        if len(self.inputs) < 2:
+            return [node for node, _ in self.inputs]
         found: dict[Node, None] = {}
         stack: list[tuple[FileAction | None, State]] = [(self.action, self.state)]
         while stack:
@@ -99,9 +100,8 @@ class FileNode(Node):
 
     def lazy_values(self) -> list[LazyValues]:
         """Settings that must be known first."""
-        states = [entry.state for entry in self.entries]
-        states += [entry.source_state for entry in self.entries if entry.source_state is not None]
-        return [state.settings for state in states if isinstance(state.settings, LazyValues)]
+        # Entries are not kept: large graphs would be mostly of them, and they are seldom needed again.
+        return _lazy_values(_number(self.state, self.action)[0]) if self.body is None else []
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
         """The op's bytes, and what they need."""
@@ -114,7 +114,7 @@ class FileNode(Node):
                 for source, one in zip(self.inputs, given, strict=True)
                 if one is not None
             }
-            body = self._body(numbers, len(distinct), m.values)
+            body = _body(_number(self.state, self.action)[0], numbers, len(distinct), m.values)
             given = list(distinct)
         return b"".join((*given, m.filters(self.constraints), body)), Cap.FILE_BASE  # type: ignore[arg-type]
 
@@ -122,25 +122,38 @@ class FileNode(Node):
         """What it is, in a few words."""
         return repr(self.action)[len("<FileAction ") : -1]
 
-    def _body(
-        self, numbers: Mapping[Output, int], count: int, values: Callable[[Values | LazyValues], Values]
-    ) -> bytes:
-        """The field ``Op.file``."""
-        actions = []
-        last = len(self.entries) - 1
-        for place, entry in enumerate(self.entries):
-            base = numbers.get(entry.state.output, -1) if entry.state.output is not None else -1
-            first = base if entry.before is None else count + entry.before
-            second = -1
-            if entry.source_action is not None:
-                second = count + entry.source_action
-            elif entry.source is not None:
-                second = numbers.get(entry.source, -1)
-            source_dir = values(entry.source_state.settings).dir if entry.source_state is not None else "/"
-            body = _index(b"\x08", first) + _index(b"\x10", second) + (b"" if place == last else _NO_OUTPUT)
-            body += entry.step.encode(values(entry.state.settings).dir, base, source_dir)
-            actions.append(b"\x12" + varint(len(body)) + body)
-        return field(b"\x22", b"".join(actions))
+
+def _body(
+    entries: list[_Entry],
+    numbers: Mapping[Output, int],
+    count: int,
+    values: Callable[[Values | LazyValues], Values],
+) -> bytes:
+    """The field ``Op.file``."""
+    actions = []
+    last = len(entries) - 1
+    for place, entry in enumerate(entries):
+        state, source = entry.state, entry.source_state
+        base = -1 if state.output is None else numbers.get(state.output, -1)
+        first = base if entry.before is None else count + entry.before
+        second = -1
+        if entry.source_action is not None:
+            second = count + entry.source_action
+        elif entry.source is not None:
+            second = numbers.get(entry.source, -1)
+        source_dir = "/" if source is None else values(source.settings).dir
+        step = entry.step.encode(values(state.settings).dir, base, source_dir)
+        body = b"".join(
+            (_index(b"\x08", first), _index(b"\x10", second), b"" if place == last else _NO_OUTPUT, step)
+        )
+        actions.append(b"\x12" + varint(len(body)) + body)
+    return field(b"\x22", b"".join(actions))
+
+
+def _lazy_values(entries: list[_Entry]) -> list[LazyValues]:
+    states = [entry.state for entry in entries]
+    states += [entry.source_state for entry in entries if entry.source_state is not None]
+    return [state.settings for state in states if isinstance(state.settings, LazyValues)]
 
 
 def _number(state: State, action: FileAction) -> tuple[list[_Entry], tuple[Output, ...]]:
