@@ -98,7 +98,9 @@ def print_table(title: str, pairs: Sequence[Pair]) -> None:
             f"| {pair.name:<34} | {_cell(pair.ours):>30} | {_cell(pair.theirs):>30} | {pair.ratio():5.2f} |",
             flush=True,
         )
-    print("\nA cell: seconds by the clock; CPU seconds of the client / of the daemon; peak MB of the client. Medians.")
+    print(
+        "\nA cell: seconds by the clock; CPU seconds of the client / of the daemon; peak MB of the client. Medians."
+    )
 
 
 def _cell(runs: Sequence[Figures]) -> str:

@@ -43,7 +43,9 @@ def workspace(*, in_memory: bool) -> Generator[Path]:
 @contextmanager
 def running_daemon(folder: Path) -> Generator[Buildkitd]:
     """A private daemon below a folder, without garbage collection in the middle of a run."""
-    with Buildkitd(binary=tool("buildkitd"), root=folder / "daemon", config={"worker": {"oci": {"gc": False}}}) as daemon:
+    with Buildkitd(
+        binary=tool("buildkitd"), root=folder / "daemon", config={"worker": {"oci": {"gc": False}}}
+    ) as daemon:
         yield daemon
 
 

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from pybuildkit import AsyncClient, Client, llb
@@ -98,7 +99,7 @@ async def test_secrets_of_every_kind(buildkit: AsyncClient, tmp_path: Path, monk
     (tmp_path / "file").write_text("from file")
 
     async def fetch() -> bytes:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return b"from call"
 
     from pybuildkit.secrets import Secret
@@ -169,7 +170,7 @@ async def test_cancel_stops_the_step_in_the_daemon(buildkit: AsyncClient, tmp_pa
                     build.cancel()
             with pytest.raises(BuildCancelled):
                 await build.result()
-        while await anyio.to_thread.run_sync(_running, mark):
+        while await anyio.to_thread.run_sync(_running, mark):  # noqa: ASYNC110 - there is no event to wait for
             await anyio.sleep(0.05)
 
 
@@ -250,7 +251,9 @@ async def test_entitlements_that_are_granted(buildkit: AsyncClient, tmp_path: Pa
 
 async def test_many_builds_at_once(buildkit: AsyncClient, tmp_path: Path):
     async def one(number: int) -> None:
-        locals_ = project(tmp_path / f"c{number}", f"FROM scratch\nCOPY file /\n# {number}\n", file=f"{number}")
+        locals_ = project(
+            tmp_path / f"c{number}", f"FROM scratch\nCOPY file /\n# {number}\n", file=f"{number}"
+        )
         out = tmp_path / f"o{number}"
         await buildkit.solve(frontend="dockerfile.v0", locals=locals_, outputs=Local(out))
         assert (out / "file").read_text() == str(number)
@@ -264,7 +267,9 @@ def test_the_blocking_client(buildkit_client: Client, tmp_path: Path):
     locals_ = project(tmp_path / "ctx", HELLO)
     assert buildkit_client.info().version.startswith("v")
     assert buildkit_client.workers()[0].platforms
-    with buildkit_client.stream(frontend="dockerfile.v0", locals=locals_, outputs=Local(tmp_path / "out")) as build:
+    with buildkit_client.stream(
+        frontend="dockerfile.v0", locals=locals_, outputs=Local(tmp_path / "out")
+    ) as build:
         names = [event.name for event in build if isinstance(event, VertexCompleted)]
         build.result()
     assert any("COPY" in name for name in names)
