@@ -160,9 +160,13 @@ def _registries(mirrors: Mirrors) -> Table:
 
 def _mirror(url: str) -> tuple[str, bool]:
     """A mirror's host (and path), and whether it speaks plain HTTP: said so, or on this machine."""
+    if "@" in url:
+        raise ConfigError(
+            "a mirror has a user or password in it; mirrors are asked with the client's credentials"
+        )
     scheme, _, rest = url.rpartition("://")
     name = rest.rstrip("/")
-    if scheme not in ("", "http", "https") or not name or "@" in name:
+    if scheme not in ("", "http", "https") or not name:
         raise ConfigError(
             f"mirror {url!r} can not be read; write host:port, http://host:port or https://host"
         )

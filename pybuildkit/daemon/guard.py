@@ -37,6 +37,7 @@ EXIT_CANNOT_ISOLATE = 120
 EXIT_CANNOT_EXEC = 121
 """The binary could not be executed."""
 
+_POLL_SECONDS = 0.01
 _CGROUP_ROOT = "/sys/fs/cgroup"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -103,6 +104,8 @@ def _catch_signals() -> int:
 def _spawn(plan: Plan) -> int:
     if plan.isolate:
         _check(_libc.unshare(CLONE_NEWPID), "unshare pid namespace")
+    # Held back until the child is the daemon: a stop that comes at once must neither be lost nor handled here.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     pid = os.fork()
     if pid == 0:
         code = EXIT_CANNOT_ISOLATE
@@ -117,6 +120,7 @@ def _spawn(plan: Plan) -> int:
             _say(str(exc))
         finally:
             os._exit(code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     return pid
 
 
@@ -135,8 +139,9 @@ def _restore_defaults() -> None:
     """In the child: no input, and no ignored signal, which it and all below it would go on ignoring."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 # --- waiting ----------------------------------------------------------------------------------------------
@@ -144,39 +149,62 @@ def _restore_defaults() -> None:
 
 def _watch(pid: int, plan: Plan, wakeup: int) -> int:
     """Wait for the daemon's end, or for a reason to end it; its exit code."""
+    reasons = [0, *_parent_descriptor(plan.parent)]
     poll = select.poll()
-    poll.register(0, select.POLLIN)
-    poll.register(wakeup, select.POLLIN)
-    if parent := _parent_descriptor(plan.parent):
-        poll.register(parent, select.POLLIN)
-    deadline = None
+    for descriptor in (*reasons, wakeup):
+        poll.register(descriptor, select.POLLIN)
     while True:
-        status = os.waitpid(pid, os.WNOHANG)
-        if status[0]:
-            code = os.waitstatus_to_exitcode(status[1])
-            return code if code >= 0 else 128 - code
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        events = [descriptor for descriptor, _ in poll.poll(timeout)]
-        numbers = os.read(wakeup, 64) if wakeup in events else b""
-        asked = signal.SIGTERM in numbers or any(descriptor != wakeup for descriptor in events)
-        if deadline is None and (asked or os.getppid() != plan.parent):
-            deadline = time.monotonic() + plan.grace
-            for descriptor in (0, parent):
-                if descriptor is not None:
-                    poll.unregister(descriptor)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return _exit_code(status)
+        ready = [descriptor for descriptor, _ in poll.poll()]
+        numbers = os.read(wakeup, 64) if wakeup in ready else b""
+        if signal.SIGTERM in numbers or os.getppid() != plan.parent or any(each in ready for each in reasons):
+            return _end(pid, plan)
+
+
+def _end(pid: int, plan: Plan) -> int:
+    """SIGTERM, and after the grace SIGKILL; the daemon's exit code."""
+    deadline = time.monotonic() + plan.grace
+    told = False
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return _exit_code(status)
+        if not told and (not plan.isolate or _catches_sigterm(pid)):
             os.kill(pid, signal.SIGTERM)
-        elif deadline is not None and time.monotonic() >= deadline:
-            _say(f"the daemon did not end within {plan.grace:g} s; killing it")
-            os.kill(pid, signal.SIGKILL)
-            deadline = float("inf")
+            told = True
+        time.sleep(_POLL_SECONDS)
+    _say(f"the daemon did not end within {plan.grace:g} s; killing it")
+    os.kill(pid, signal.SIGKILL)
+    return _exit_code(os.waitpid(pid, 0)[1])
 
 
-def _parent_descriptor(parent: int) -> int | None:
-    """A descriptor that becomes readable when our process ends; None on kernels before 5.3."""
+def _exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _catches_sigterm(pid: int) -> bool:
+    """Whether the daemon has come so far that SIGTERM means something to it.
+
+    Process 1 of a namespace is spared all signals that it does not catch, and one is enough: a third makes
+    buildkitd drop everything.
+    """
     try:
-        return os.pidfd_open(parent)
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+            caught = next(line for line in file if line.startswith("SigCgt:"))
+    except (OSError, StopIteration):
+        return True
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def _parent_descriptor(parent: int) -> list[int]:
+    """A descriptor that becomes readable when our process ends; none on kernels before 5.3."""
+    try:
+        return [os.pidfd_open(parent)]
     except (AttributeError, OSError):
-        return None  # the pipe alone has to do
+        return []  # the pipe alone has to do
 
 
 # --- cleaning ---------------------------------------------------------------------------------------------
