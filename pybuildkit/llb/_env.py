@@ -57,7 +57,13 @@ class Env:
     def encoded(self) -> bytes:
         """All fields ``Meta.env``."""
         if self.data is None:
-            self._fill()
+            before, items = self.parent, self.items
+            names = {name for name, _ in items}
+            if before is None or len(names) < len(items) or not before.table().keys().isdisjoint(names):
+                self._fill()
+            else:
+                # All are new, so no table is needed: the variables of most commands are nobody else's.
+                self.data = b"".join([before.encoded(), *[item for _, item in items]])
         assert self.data is not None
         return self.data
 

@@ -10,6 +10,7 @@ from pybuildkit.llb import values
 from pybuildkit.llb._encode import check_text
 from pybuildkit.llb._env import encode_items
 from pybuildkit.llb.imageconfig import ImageConfig
+from pybuildkit.llb.mounts import Mount
 from pybuildkit.llb.nodes import LazyValues
 from pybuildkit.llb.options import as_platform
 from pybuildkit.llb.values import Config, Network, Security, UlimitName, Values
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Configure"]
 
 
-class Configure:
+class Configure(Mount):
     """What ``State`` inherits."""
 
     __slots__ = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pybuildkit._wire import varint
 from pybuildkit.errors import DefinitionError
@@ -16,6 +16,7 @@ from pybuildkit.llb.mounts import (
     BindMount,
     CacheMount,
     Device,
+    Mount,
     ProxyEnv,
     SecretMount,
     SSHMount,
@@ -338,8 +339,8 @@ def encode_command(command: str | Sequence[str], shell: Sequence[str]) -> bytes:
     return b"".join([field(b"\n", text(argument, "argument")) for argument in command])
 
 
-def bind(target: str, mount: State | BindMount | CacheMount | TmpfsMount) -> BoundMount:
-    """A mount at its target."""
+def bind(target: str, mount: Mount) -> BoundMount:
+    """A state, or another mount that has a place among the op's outputs, at its target."""
     dest = mount_target(target)[0]
     if isinstance(mount, TmpfsMount):
         caps = Cap.MOUNT_TMPFS | (Cap.MOUNT_TMPFS_SIZE if mount.size else 0)
@@ -355,8 +356,9 @@ def bind(target: str, mount: State | BindMount | CacheMount | TmpfsMount) -> Bou
         caps = _mount_caps(mount) | (Cap.MOUNT_BIND if source is not None else 0)
         why = "is read-only" if mount.readonly else "" if mount.output else "was made with output=False"
         return BoundMount(target, source, before + dest, after, caps=caps, why=why, state=mount.source)
-    source = mount.output
-    return BoundMount(target, source, dest, caps=Cap.MOUNT_BIND if source is not None else 0, state=mount)
+    state = cast("State", mount)
+    source = state.output
+    return BoundMount(target, source, dest, caps=Cap.MOUNT_BIND if source is not None else 0, state=state)
 
 
 def bind_root(state: State, readonly: bool) -> BoundMount:

@@ -45,8 +45,14 @@ _SHARINGS = {"shared": 0, "private": 1, "locked": 2}
 _CONTENT_CACHES = {"default": 0, "on": 1, "off": 2}
 
 
+class Mount:
+    """What can be mounted into a command: a state, or what ``state.mount``, ``cache``, ``tmpfs``, ``secret``, ``ssh`` give."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class BindMount:
+class BindMount(Mount):
     """A state's files, from ``state.mount()``.
 
     Attributes:
@@ -71,7 +77,7 @@ class BindMount:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CacheMount:
+class CacheMount(Mount):
     """A folder that the daemon keeps from build to build, from ``cache()``.
 
     Attributes:
@@ -102,7 +108,7 @@ class CacheMount:
 
 
 @dataclass(frozen=True, slots=True)
-class TmpfsMount:
+class TmpfsMount(Mount):
     """A folder in memory, gone when the command ends, from ``tmpfs()``. ``size`` is in bytes, 0 for no limit."""
 
     size: int = 0
@@ -112,7 +118,7 @@ class TmpfsMount:
 
 
 @dataclass(frozen=True, slots=True)
-class SecretMount:
+class SecretMount(Mount):
     """A secret of the client, as a file or, as a value of ``env=``, in a variable; from ``secret()``.
 
     Attributes:
@@ -145,7 +151,7 @@ class SecretMount:
 
 
 @dataclass(frozen=True, slots=True)
-class SSHMount:
+class SSHMount(Mount):
     """An SSH agent of the client, as a socket, from ``ssh()``.
 
     Attributes:
@@ -170,9 +176,6 @@ class SSHMount:
     def encode(self, dest: bytes) -> bytes:
         """The field ``ExecOp.mounts``; ``dest`` is the encoded target."""
         return _encode_client_mount(dest, b"\x30\x02\xb2\x01", self)
-
-
-Mount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SSHMount
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,11 @@ from pybuildkit.llb._frames import Frame
 from pybuildkit.llb._paths import mount_target
 from pybuildkit.llb.exec import NO_PARTS, ExecNode, ExecParts, bind, bind_root, encode_command
 from pybuildkit.llb.mounts import (
-    BindMount,
-    CacheMount,
     Device,
     Mount,
     ProxyEnv,
     SecretMount,
     SSHMount,
-    TmpfsMount,
 )
 from pybuildkit.llb.nodes import LazyValues
 from pybuildkit.llb.options import Constraints
@@ -69,7 +66,7 @@ def make_exec(
     made: Constraints | None,
     frame: Frame | None,
     *,
-    mounts: Mapping[str, State | Mount] | None,
+    mounts: Mapping[str, Mount] | None,
     env: Mapping[str, str | SecretMount] | None,
     cwd: str | None,
     user: str | None,
@@ -135,7 +132,7 @@ def _add_env(
 
 
 def _sort_mounts(
-    mounts: Mapping[str, State | Mount],
+    mounts: Mapping[str, Mount],
     bound: list[Any],
     secrets: list[tuple[str, SecretMount]],
     agents: list[tuple[str, SSHMount]],
@@ -150,7 +147,7 @@ def _sort_mounts(
             secrets.append((target, mount))
         elif isinstance(mount, SSHMount):
             agents.append((target, mount))
-        elif isinstance(mount, BindMount | CacheMount | TmpfsMount) or hasattr(mount, "settings"):
+        elif isinstance(mount, Mount):
             bound.append(bind(target, mount))
         else:
             raise DefinitionError(

@@ -28,7 +28,7 @@ def _table(text: str) -> dict[int, Field]:
     return table
 
 
-_MESSAGES: dict[str, dict[int, Field]] = {
+MESSAGES: dict[str, dict[int, Field]] = {
     name: _table(text)
     for name, text in {
         "Op": "1 inputs Input*, 2 exec ExecOp, 3 source SourceOp, 4 file FileOp, 5 build BuildOp, 6 merge MergeOp, "
@@ -91,7 +91,7 @@ def decode(message: str, data: bytes) -> dict[str, Any]:
     Raises:
         ProtoDecodeError: the bytes are not that message.
     """
-    table = _MESSAGES[message]
+    table = MESSAGES[message]
     found: dict[int, Any] = {}
     for number, value in fields(data):
         entry = table.get(number)

@@ -102,7 +102,7 @@ class State(Configure):
         self,
         command: str | Sequence[str],
         *,
-        mounts: Mapping[str, State | Mount] | None = None,
+        mounts: Mapping[str, Mount] | None = None,
         env: Mapping[str, str | SecretMount] | None = None,
         cwd: str | None = None,
         user: str | None = None,

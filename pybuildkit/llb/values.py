@@ -109,7 +109,9 @@ class Values:
     def change(self, kind: str, value: Any) -> Values:
         """These settings with one of them changed; the value has been checked."""
         if kind == "env":
-            return Values(self.env.with_items(value), self.dir, self.user, self.platform, self.more)
+            made = Values(self.env.with_items(value), self.dir, self.user, self.platform, self.more)
+            made._tail = self.tail()  # it has nothing of the environment
+            return made
         if kind == "dir":
             return Values(self.env, join_dir(self.dir, value), self.user, self.platform, self.more)
         if kind == "user":

@@ -242,7 +242,7 @@ def test_devices_exit_codes_hosts_limits_cgroup() -> None:
 def test_every_limit_has_a_name() -> None:
     """L51."""
     assert len(ULIMITS) == 15
-    run = base().run(["x"], ulimits=dict.fromkeys(sorted(ULIMITS), 1))  # type: ignore[arg-type]
+    run = base().run(["x"], ulimits=dict.fromkeys(sorted(ULIMITS), 1))
     assert [limit["Name"] for limit in what(run)["meta"]["ulimit"]] == sorted(ULIMITS)
 
 

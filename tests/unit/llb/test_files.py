@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -36,7 +36,7 @@ def test_mkdir() -> None:
         "owner": {"user": {"User": {"byId": 1}}, "group": {"User": {"byId": 2}}},
         "timestamp": 5,
     }
-    when = datetime.datetime(2020, 1, 1, 0, 0, 0, 1, tzinfo=datetime.UTC)
+    when = dt.datetime(2020, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC)
     assert only(base().mkdir("/d", created_time=when))["timestamp"] == 1577836800_000001_000
     assert "timestamp" not in only(base().mkdir("/d", created_time=0))
 

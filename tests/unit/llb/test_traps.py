@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def everything() -> list[llb.Definition]:
     made = []
     for name, graph in GRAPHS.items():
         if "error" not in VECTORS[name]:
-            options = {"platform": "linux/amd64", **MARSHAL_OPTIONS.get(name, {})}
+            options: dict[str, Any] = {"platform": "linux/amd64", **MARSHAL_OPTIONS.get(name, {})}
             made.append(graph().marshal(unique_id="uid0", **options))
     return made
 
