@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pybuildkit._wire import varint
@@ -15,10 +16,12 @@ from pybuildkit.llb._paths import mount_target
 from pybuildkit.llb.mounts import (
     BindMount,
     CacheMount,
+    ContentCache,
     Device,
     Mount,
     ProxyEnv,
     SecretMount,
+    Sharing,
     SSHMount,
     TmpfsMount,
     encode_options,
@@ -341,15 +344,15 @@ def encode_command(command: str | Sequence[str], shell: Sequence[str]) -> bytes:
 
 def bind(target: str, mount: Mount) -> BoundMount:
     """A state, or another mount that has a place among the op's outputs, at its target."""
-    dest = mount_target(target)[0]
     if isinstance(mount, TmpfsMount):
-        caps = Cap.MOUNT_TMPFS | (Cap.MOUNT_TMPFS_SIZE if mount.size else 0)
-        return BoundMount(target, None, dest, encode_tmpfs(mount), caps=caps, why="is in memory")
+        return _bind_tmpfs(target, mount)
     if isinstance(mount, CacheMount):
-        before, after = encode_options(mount)
-        source = mount.base.output if mount.base is not None else None
-        caps = _mount_caps(mount) | Cap.MOUNT_CACHE | Cap.MOUNT_CACHE_SHARING
-        return BoundMount(target, source, before + dest, after, caps=caps, why="is a cache")
+        if mount.base is not None:
+            return _bind_based(target, mount)
+        return _bind_cache(
+            target, mount.id, mount.sharing, mount.selector, mount.readonly, mount.content_cache
+        )
+    dest = mount_target(target)[0]
     if isinstance(mount, BindMount):
         before, after = encode_options(mount)
         source = mount.source.output
@@ -359,6 +362,31 @@ def bind(target: str, mount: Mount) -> BoundMount:
     state = cast("State", mount)
     source = state.output
     return BoundMount(target, source, dest, caps=Cap.MOUNT_BIND if source is not None else 0, state=state)
+
+
+# Mounts without source and output are the same in every command that has them, so they are shared.
+
+
+@lru_cache(maxsize=1024)
+def _bind_tmpfs(target: str, mount: TmpfsMount) -> BoundMount:
+    caps = Cap.MOUNT_TMPFS | (Cap.MOUNT_TMPFS_SIZE if mount.size else 0)
+    return BoundMount(
+        target, None, mount_target(target)[0], encode_tmpfs(mount), caps=caps, why="is in memory"
+    )
+
+
+@lru_cache(maxsize=1024)
+def _bind_cache(
+    target: str, name: str, sharing: Sharing, selector: str, readonly: bool, content_cache: ContentCache
+) -> BoundMount:
+    return _bind_based(target, CacheMount(name, sharing, None, selector, readonly, content_cache))
+
+
+def _bind_based(target: str, mount: CacheMount) -> BoundMount:
+    before, after = encode_options(mount)
+    source = mount.base.output if mount.base is not None else None
+    caps = _mount_caps(mount) | Cap.MOUNT_CACHE | Cap.MOUNT_CACHE_SHARING
+    return BoundMount(target, source, before + mount_target(target)[0], after, caps=caps, why="is a cache")
 
 
 def bind_root(state: State, readonly: bool) -> BoundMount:
