@@ -58,9 +58,9 @@ def device(path: str, major: int = 1, minor: int = 3, *, block: bool = False) ->
 
 def encode(stat: wire.Stat) -> bytes:
     """The STAT packet, also of a name that is not UTF-8: the daemon's codec lets it pass."""
-    raw = stat.path.encode("utf-8", "surrogateescape")
-    rest = wire.encode_stat(stat._replace(path="")).removeprefix(b"\x0a\x00")
-    return field_bytes(2, field_bytes(1, raw) + rest)
+    path, target = (text.encode("utf-8", "surrogateescape") for text in (stat.path, stat.linkname))
+    rest = wire.encode_stat(stat._replace(path="", linkname="")).removeprefix(b"\x0a\x00")
+    return field_bytes(2, field_bytes(1, path) + rest + (field_bytes(7, target) if target else b""))
 
 
 def play(receiver: Receiver, entries: Iterable[Entry], *, chunk: int = 32 << 10) -> None:

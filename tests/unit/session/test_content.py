@@ -293,7 +293,7 @@ async def test_offset_zero_begins_anew(daemon: FakeDaemon) -> None:
 async def test_write_refused(daemon: FakeDaemon, tmp_path: Path) -> None:
     """S94, S95: each refusal has containerd's code, and leaves no blob."""
     digest = await add(tmp_path, b"there")
-    for messages, code in (
+    cases: list[tuple[list[dict[str, Any]], Code]] = [
         ([{"action": WRITE, "data": b"x"}], Code.INVALID_ARGUMENT),
         ([{"ref": "r", "expected": digest}], Code.ALREADY_EXISTS),
         ([{"ref": "r"}, {"action": WRITE, "data": b"x", "expected": digest}], Code.ALREADY_EXISTS),
@@ -306,7 +306,8 @@ async def test_write_refused(daemon: FakeDaemon, tmp_path: Path) -> None:
         ),
         ([{"ref": "t", "expected": "sha256:x"}], Code.INVALID_ARGUMENT),
         ([{"ref": "t", "action": 9}], Code.INVALID_ARGUMENT),
-    ):
+    ]
+    for messages, code in cases:
         async with writing(daemon) as call:
             answer = [await write(call, **message) for message in messages][-1]
             assert answer.code == code, (messages, answer)
