@@ -53,7 +53,8 @@ def local(
     for the next build of the same folder with the same patterns.
 
     Args:
-        source: the folder, or a tree of files made in memory. Without it, ``name`` is what ``solve(locals=...)`` gives.
+        source: the folder, or a tree of files made in memory. A relative path starts at the directory in which the graph
+            is solved. Without it, ``name`` is what ``solve(locals=...)`` gives.
         name: its name in the build; made from the folder when not given.
         include: patterns; only what matches one is synced.
         exclude: patterns, as in ``.dockerignore``; what matches one is not synced.
@@ -101,12 +102,12 @@ def local(
     if text(unique_id, "unique_id"):
         made = made or Constraints()
         made.unique_id = unique_id
-    name = check_text(name or made_name, "local name")
+    name = check_text(name, "local name", empty=isinstance(folder, str) or bool(made_name)) or made_name
     return state_of(LocalNode(name, folder, attrs, caps, made, capture()))
 
 
 def _local_source(source: object) -> tuple[object, str]:
-    """What is synced, a path made absolute, and a name for it."""
+    """What is synced, a path as a text, and a name if it has one of its own."""
     if source is None:
         return None, ""
     if not isinstance(source, str | os.PathLike):
@@ -114,9 +115,7 @@ def _local_source(source: object) -> tuple[object, str]:
     given = os.fspath(source)
     if not isinstance(given, str):
         raise DefinitionError(f"local folder {source!r} is not a str path")
-    path = os.path.abspath(os.path.expanduser(check_text(given, "local folder")))  # noqa: PTH100, PTH111 - no I/O
-    digest = hashlib.sha256(path.encode()).hexdigest()[:12]
-    return path, f"{os.path.basename(path) or 'root'}-{digest}"  # noqa: PTH119
+    return check_text(given, "local folder"), ""
 
 
 def _patterns_hint(attrs: Mapping[str, bytes]) -> str:

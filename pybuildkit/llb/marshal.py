@@ -19,7 +19,7 @@ from pybuildkit.llb._locations import Locations
 from pybuildkit.llb.definitions import Definition, LocalSource
 from pybuildkit.llb.imported import ImportedNode
 from pybuildkit.llb.metadata import OpMetadata
-from pybuildkit.llb.nodes import Deferred, LazyValues, LocalNode, Node
+from pybuildkit.llb.nodes import Deferred, LazyValues, Node
 from pybuildkit.llb.options import Constraints, encode_filters, encode_platform
 from pybuildkit.llb.resolve import ImageDeferred, ImageQuery
 from pybuildkit.llb.values import Values
@@ -146,18 +146,18 @@ class Marshaler:
             self._states[node] = state
         return state
 
-    def add_local(self, node: LocalNode) -> None:
+    def add_local(self, name: str, source: object) -> None:
         """Note a folder that the client must sync.
 
         Raises:
             DefinitionError: another one has the same name.
         """
-        known = self._locals.setdefault(node.name, LocalSource(node.name, node.source))
-        if known.source is None and node.source is not None:
-            self._locals[node.name] = LocalSource(node.name, node.source)
-        elif node.source is not None and known.source is not node.source and known.source != node.source:
+        known = self._locals.setdefault(name, LocalSource(name, source))
+        if known.source is None and source is not None:
+            self._locals[name] = LocalSource(name, source)
+        elif source is not None and known.source is not source and known.source != source:
             raise DefinitionError(
-                f"local name {node.name!r} stands for {known.source!r} and for {node.source!r}, give one another name="
+                f"local name {name!r} stands for {known.source!r} and for {source!r}, give one another name="
             )
 
     # ---- the walk

@@ -5,6 +5,8 @@ A node never changes. What does not depend on a marshal's options is encoded whe
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +102,9 @@ class LocalNode(SourceNode):
     """A folder of the client, which gets the build's unique id unless it is bound to a session (L9).
 
     Attributes:
-        name: its name in the build.
-        source: what the client syncs: a path or a tree; None when ``solve(locals=...)`` gives it.
+        name: its name in the build, empty to make one from the folder's path.
+        source: what the client syncs: a path or a tree; None when ``solve(locals=...)`` gives it. A path is only looked
+            at when the graph is marshalled: asking for the current directory can block an event loop.
     """
 
     __slots__ = ("name", "source")
@@ -117,18 +120,27 @@ class LocalNode(SourceNode):
     ) -> None:
         self.name = name
         self.source = source
-        super().__init__(f"local://{name}", attrs, caps, constraints, frame)
+        super().__init__(f"local://{name or source}", attrs, caps, constraints, frame)
 
     def encode(self, m: Marshaler) -> tuple[bytes, int]:
         """The op's bytes, and what they need."""
-        m.add_local(self)
-        if "local.session" in self.attrs:
-            return super().encode(m)
-        unique = self.constraints.unique_id if self.constraints is not None else ""
-        body = encode_source(
-            self.identifier, {**self.attrs, "local.unique": (unique or m.unique_id).encode()}
-        )
-        return m.filters(self.constraints) + body, self.caps | Cap.LOCAL_UNIQUE
+        source, name = self.source, self.name
+        if isinstance(source, str):
+            source = os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - links stay as they are
+            name = name or local_name(source)
+        m.add_local(name, source)
+        attrs, caps = self.attrs, self.caps
+        if "local.session" not in attrs:
+            unique = self.constraints.unique_id if self.constraints is not None else ""
+            attrs = {**attrs, "local.unique": (unique or m.unique_id).encode()}
+            caps |= Cap.LOCAL_UNIQUE
+        return m.filters(self.constraints) + encode_source(f"local://{name}", attrs), caps
+
+
+def local_name(path: str) -> str:
+    """A name for a folder: what it is called, and what tells it from others that are called the same."""
+    digest = hashlib.sha256(path.encode()).hexdigest()[:12]
+    return f"{os.path.basename(path) or 'root'}-{digest}"  # noqa: PTH119
 
 
 class Deferred(Node):

@@ -133,7 +133,7 @@ def oci_layout_blob(
     Args:
         ref: a name and the blob's digest.
         session: the session that has the layout, empty for any.
-        store: the layout's name in ``solve(oci_stores=...)``, empty for the name in the reference.
+        store: the layout's name in ``solve(oci_layouts=...)``, empty for the name in the reference.
         filename: the file's name.
         mode: its permissions.
         uid: its owner.
@@ -164,7 +164,7 @@ def oci_layout(
     Args:
         ref: a name and the digest of a manifest or index in the layout; it goes to the daemon as it is.
         session: the session that has the layout, empty for any.
-        store: the layout's name in ``solve(oci_stores=...)``, empty for the name in the reference.
+        store: the layout's name in ``solve(oci_layouts=...)``, empty for the name in the reference.
         layer_limit: take only the first layers, so many of them.
         checksum: the digest that ``ref`` must hold. The daemon has no such check (X21): it is made here.
         options: see ``PlatformOptions``.
