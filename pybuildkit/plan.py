@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import to_thread
 
 from pybuildkit.builderrors import BuildFacts, build_error
-from pybuildkit.caches import Cache, CacheInactiveWarning
+from pybuildkit.caches import Cache
+from pybuildkit.content.solve import SolveContent
 from pybuildkit.control.solve import CacheEntry, ExporterEntry, SolveRequest
-from pybuildkit.errors import BuildKitError, ConfigError, ConnectionLost, RPCError
+from pybuildkit.errors import BuildKitError, ConnectionLost, RPCError
 from pybuildkit.outputs import Output
 from pybuildkit.progress import Progress
 from pybuildkit.session.calls import Service
+from pybuildkit.session.content import ContentService
 from pybuildkit.session.filesend import FileSend
 from pybuildkit.session.filesync import FileSync
 from pybuildkit.session.secrets import SecretsService
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from pybuildkit.targets import DirectoryTarget, FileTarget
 
 __all__ = ["Ingredients", "SolvePlan"]
+
+
+Caches: TypeAlias = tuple[tuple[Cache, dict[str, str]], ...]
 
 
 @dataclass(slots=True)
@@ -46,8 +50,9 @@ class Ingredients:
         locals: trees that the daemon may ask for.
         secrets: by id.
         outputs: in order.
-        cache_from: caches to import.
-        cache_to: caches to export to.
+        cache_from: caches to import, each with its attributes.
+        cache_to: caches to export to, likewise.
+        oci_layouts: directories that sources may name, by store id.
         entitlements: granted.
         source_policy: encoded, None for none.
         shared_key: what names the synced trees (T19); made from the trees themselves when empty.
@@ -64,8 +69,9 @@ class Ingredients:
     locals: dict[str, FS] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
-    cache_from: tuple[Cache, ...] = ()
-    cache_to: tuple[Cache, ...] = ()
+    cache_from: Caches = ()
+    cache_to: Caches = ()
+    oci_layouts: dict[str, Path] = field(default_factory=dict)
     entitlements: tuple[str, ...] = ()
     source_policy: bytes | None = None
     shared_key: str = ""
@@ -80,9 +86,15 @@ class SolvePlan:
     """One build, ready to run: see ``pybuildkit.build.Plan``."""
 
     def __init__(self, made_of: Ingredients) -> None:
-        outputs = [output for output in made_of.outputs if output.exporter]
+        outputs = list(made_of.outputs)
         self._made_of = made_of
         self._files = FileSend(_stream_targets(outputs))
+        self._content = SolveContent(
+            imports=_cache_entries(made_of.cache_from),
+            exports=_cache_entries(made_of.cache_to),
+            layouts=made_of.oci_layouts,
+            image=_store_directory(outputs),
+        )
         self._sync = FileSync(made_of.locals)
         self._secrets = SecretsService(
             {name: _source(name, secret) for name, secret in made_of.secrets.items()}
@@ -91,10 +103,9 @@ class SolvePlan:
             [*self._services(), *made_of.services],
             shared_key=made_of.shared_key or _shared_key(made_of.locals),
         )
-        imports = _cache_entries(made_of.cache_from, export=False)
         attrs = dict(made_of.attrs)
-        if made_of.frontend and imports:
-            attrs.setdefault("cache-imports", _imports_json(imports))
+        if made_of.frontend and self._content.imports:
+            attrs.setdefault("cache-imports", _imports_json(self._content.imports))
         self.request = SolveRequest(
             ref=made_of.ref or new_id(),
             session=self.session.id,
@@ -103,8 +114,8 @@ class SolvePlan:
             frontend_attrs=attrs,
             frontend_inputs=made_of.inputs,
             exporters=tuple(ExporterEntry(o.exporter, o.exporter_attrs()) for o in outputs),
-            cache_imports=imports,
-            cache_exports=_cache_entries(made_of.cache_to, export=True),
+            cache_imports=self._content.imports,
+            cache_exports=self._content.exports,
             entitlements=made_of.entitlements,
             internal=made_of.internal,
             source_policy=made_of.source_policy,
@@ -119,6 +130,8 @@ class SolvePlan:
         yield self._secrets
         if any(output.target is not None for output in self._made_of.outputs):
             yield self._files
+        if self._content.stores:
+            yield ContentService(self._content.stores)
 
     async def prepare(self) -> None:
         """Find out what would fail at the end, before anything is built."""
@@ -127,11 +140,13 @@ class SolvePlan:
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         """Put the results in their places."""
         await to_thread.run_sync(self._files.commit)
+        await to_thread.run_sync(self._content.finish, response)
         return response
 
     async def abandon(self) -> None:
         """Leave as little as can be of a build that went badly; does nothing after ``finish``."""
         await to_thread.run_sync(self._files.abort)
+        self._content.close()
 
     def explain(self, error: BuildKitError, progress: Progress) -> BuildKitError:
         """The error that the caller sees: what the daemon said, with what is known on this side."""
@@ -161,17 +176,16 @@ def _stream_targets(outputs: list[Output]) -> dict[int, DirectoryTarget | FileTa
     return {index: t for index, t in found.items() if isinstance(t, DirectoryTarget | FileTarget)}
 
 
-def _cache_entries(caches: tuple[Cache, ...], *, export: bool) -> tuple[CacheEntry, ...]:
-    """Caches as the daemon gets them; one that can not work here is an error, or left out with a warning."""
-    entries = []
-    for cache in caches:
-        if reason := cache.inactive():
-            if cache.required:
-                raise ConfigError(f"cache {cache.type}: {reason}")
-            warnings.warn(f"cache {cache.type} is left out: {reason}", CacheInactiveWarning, stacklevel=4)
-            continue
-        entries.append(CacheEntry(cache.type, cache.export_attrs() if export else cache.import_attrs()))
-    return tuple(entries)
+def _store_directory(outputs: list[Output]) -> Path | None:
+    """Where an image goes blob by blob; there is one at most, ``resolve_outputs`` has seen to that (S67)."""
+    from pybuildkit.targets import StoreTarget
+
+    found = [output.target for output in outputs]
+    return next((target.path for target in found if isinstance(target, StoreTarget)), None)
+
+
+def _cache_entries(caches: Caches) -> tuple[CacheEntry, ...]:
+    return tuple(CacheEntry(cache.type, attrs) for cache, attrs in caches)
 
 
 def _imports_json(entries: tuple[CacheEntry, ...]) -> str:

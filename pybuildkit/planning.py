@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
 
-from pybuildkit.caches import Cache, InlineCache
+from pybuildkit._cache_text import resolve_exports, resolve_imports
+from pybuildkit._output_text import resolve_outputs
+from pybuildkit.caches import InlineCache
 from pybuildkit.dockerfile import dockerfile_request
 from pybuildkit.dockerfile.contexts import as_tree
 from pybuildkit.entitlements import resolve_entitlements
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil import FS
-from pybuildkit.outputs import Output
 from pybuildkit.plan import Ingredients, SolvePlan
 from pybuildkit.secrets import coerce_secrets
 from pybuildkit.sourcepolicy import load_source_policy
@@ -142,17 +144,20 @@ def listed(value: T | Iterable[T] | None, kinds: type | tuple[type, ...]) -> lis
     return list(value)  # type: ignore[arg-type]
 
 
-def common(options: Mapping[str, Any]) -> Ingredients:
-    """The options that all builds share, as values."""
+def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients:
+    """The options that all builds share, as values; ``names`` are for images that have none."""
     made = Ingredients(
         ref=_ref(options.get("ref")),
         locals={n: as_tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
         secrets=coerce_secrets(options.get("secrets")),
-        outputs=tuple(_output(value) for value in listed(options.get("outputs"), (str, Output))),
-        cache_from=tuple(_cache(v, export=False) for v in listed(options.get("cache_from"), (str, Cache))),
-        cache_to=tuple(_cache(v, export=True) for v in listed(options.get("cache_to"), (str, Cache))),
+        outputs=resolve_outputs(options.get("outputs"), names=names),
+        cache_from=resolve_imports(options.get("cache_from")),
+        cache_to=resolve_exports(options.get("cache_to")),
         entitlements=resolve_entitlements(options.get("entitlements")),
         source_policy=_policy(options.get("source_policy")),
+        oci_layouts={
+            name: Path(path).expanduser() for name, path in (options.get("oci_layouts") or {}).items()
+        },
         internal=bool(options.get("internal")),
         proxy_network=bool(options.get("proxy_network")),
         compatibility_version=options.get("compatibility_version") or 0,
@@ -175,14 +180,6 @@ def _policy(value: Any) -> bytes | None:
     return found.encode() if found is not None else None
 
 
-def _output(value: Output | str) -> Output:
-    return Output.parse(value) if isinstance(value, str) else value
-
-
-def _cache(value: Cache | str, *, export: bool) -> Cache:
-    return Cache.parse(value, export=export) if isinstance(value, str) else value
-
-
 def frontend_build(options: Mapping[str, Any]) -> Ingredients:
     """A build by a frontend's name and attributes."""
     check_names(options, FRONTEND_KEYS, "solve() with a frontend")
@@ -201,14 +198,14 @@ def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredient
     check_names(options, DOCKERFILE_KEYS, "build()")
     given = {key: options[key] for key in DOCKERFILE_KEYS | {"no_cache"} if key in options}
     request = dockerfile_request(context, **given)
-    made = common(options)
+    made = common(options, request.names)
     made.frontend = request.frontend
     made.attrs = dict(request.attrs)
     made.locals |= request.locals
+    made.oci_layouts |= request.oci_layouts
     made.entitlements = tuple(dict.fromkeys((*made.entitlements, *request.entitlements)))
-    made.outputs = tuple(output.named(*request.names) for output in made.outputs)
     if request.inline_cache:
-        made.cache_to = (*made.cache_to, InlineCache())
+        made.cache_to = resolve_exports([*(cache for cache, _ in made.cache_to), InlineCache()])
     return made
 
 

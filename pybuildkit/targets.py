@@ -50,10 +50,10 @@ class ByteSender(Protocol):
 class Stdout:
     """This process' standard output, looked up when the bytes come."""
 
-    def open(self) -> io.BufferedIOBase:
-        """The binary stream behind ``sys.stdout``."""
+    def open(self) -> io.BufferedIOBase | io.RawIOBase:
+        """The binary stream behind ``sys.stdout``: a raw one when Python runs unbuffered."""
         stream = getattr(sys.stdout, "buffer", None)
-        if not isinstance(stream, io.BufferedIOBase):
+        if not isinstance(stream, io.BufferedIOBase | io.RawIOBase):
             raise ConfigError("sys.stdout has no binary stream behind it, write to a file")
         return stream
 

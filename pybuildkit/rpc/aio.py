@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
 
+import anyio.lowlevel
 import grpc
 import grpc.aio
 
@@ -16,6 +17,8 @@ from pybuildkit.rpc.failures import CODES, rpc_error
 from pybuildkit.tls import TLS
 
 __all__ = ["AioChannel"]
+
+T = TypeVar("T")
 
 MESSAGE_LIMIT = 16 << 20  # R1: the daemon's own, both ways
 METADATA_LIMIT = 16 << 20  # T7: an error carries the whole Dockerfile in a trailer
@@ -79,11 +82,13 @@ class AioChannel:
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> bytes:
         """One request, one response; see ``Channel.unary``."""
-        with self._mapped(method):
+        try:
             start: Any = self._channel.unary_unary(method)
             call = start(request, metadata=_pairs(metadata), timeout=timeout)
-            response: bytes = await call
-            return response
+        except grpc.aio.UsageError as exc:
+            raise self._closed(exc, method) from None
+        response: bytes = await self.mapped(method, call)
+        return response
 
     def server_stream(
         self, method: str, request: bytes = b"", *, metadata: Metadata = ()
@@ -119,25 +124,27 @@ class AioChannel:
         """Close the connection; calls under way end with an error."""
         await self._channel.close()
 
-    @contextmanager
-    def _mapped(self, method: str) -> Iterator[None]:
-        """Turn grpc's errors into ours; a cancelled task's own cancellation passes untouched."""
+    async def mapped(self, method: str, answer: Awaitable[T]) -> T:
+        """Await something of grpc's and turn its errors into ours."""
         try:
-            yield
+            result = await answer
         except asyncio.CancelledError:
-            # grpc.aio raises this also when the *daemon* cancelled a stream; then nobody asked this task to stop.
             task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise RPCError("the daemon cancelled the call", code="CANCELLED", method=method) from None
+            if task is None or not task.cancelling():
+                # grpc.aio raises this also when the *daemon* cancelled a stream; nobody asked this task to stop.
+                raise RPCError("the daemon cancelled the call", code="CANCELLED", method=method) from None
+            # grpc.aio also puts a bare one in place of anyio's, which anyio would not know for its own.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            raise
         except grpc.aio.AioRpcError as exc:
             raise self._error(exc, method) from None
-        except grpc.aio.UsageError as exc:  # the channel is closed
-            raise rpc_error(
-                "UNAVAILABLE", f"the client is closed ({exc})", method=method, address=self._address
-            ) from None
-        else:
-            self._connected = True
+        except grpc.aio.UsageError as exc:
+            raise self._closed(exc, method) from None
+        self._connected = True
+        return result
+
+    def _closed(self, exc: grpc.aio.UsageError, method: str) -> Exception:
+        return rpc_error("UNAVAILABLE", f"the client is closed ({exc})", method=method, address=self._address)
 
     def _error(self, exc: grpc.aio.AioRpcError, method: str) -> Exception:
         code = CODES[exc.code().value[0]]
@@ -170,15 +177,11 @@ class _Responses:
         self._call = call
 
     async def initial_metadata(self) -> Metadata:
-        with self._channel._mapped(self._method):  # noqa: SLF001 - one module
-            return [(key, value) for key, value in await self._call.initial_metadata()]
+        found = await self._channel.mapped(self._method, self._call.initial_metadata())
+        return [(key, value) for key, value in found]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            with self._channel._mapped(self._method):  # noqa: SLF001
-                message = await _read(self._call)
-            if message is None:
-                return
+        while (message := await self._channel.mapped(self._method, _read(self._call))) is not None:
             yield message
 
 
@@ -191,20 +194,20 @@ class _Both:
         self._call = call
 
     async def send(self, message: bytes) -> None:
-        with self._channel._mapped(self._method):  # noqa: SLF001
-            try:
-                await self._call.write(message)
-            except asyncio.InvalidStateError:
-                # The call is over: its status says why.
-                await self._raise_status()
+        await self._channel.mapped(self._method, self._write(message))
+
+    async def _write(self, message: bytes) -> None:
+        try:
+            await self._call.write(message)
+        except asyncio.InvalidStateError:
+            # The call is over: its status says why.
+            await self._raise_status()
 
     async def receive(self) -> bytes | None:
-        with self._channel._mapped(self._method):  # noqa: SLF001
-            return await _read(self._call)
+        return await self._channel.mapped(self._method, _read(self._call))
 
     async def done_sending(self) -> None:
-        with self._channel._mapped(self._method):  # noqa: SLF001
-            await self._call.done_writing()
+        await self._channel.mapped(self._method, self._call.done_writing())
 
     async def _raise_status(self) -> None:
         code = await self._call.code()
