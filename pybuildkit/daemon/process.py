@@ -83,7 +83,7 @@ class Buildkitd:
         log_file: a file its log is appended to. ``log`` has the tail with and without.
         debug: log more.
         start_timeout: seconds until it must answer.
-        stop_grace: seconds between SIGTERM and SIGKILL.
+        stop_grace: seconds between SIGTERM and SIGKILL. The daemon waits that long for builds that still run.
         probe: how readiness is asked; a call of ``Control/Info`` by default.
 
     Raises:
@@ -110,7 +110,7 @@ class Buildkitd:
         log_file: str | os.PathLike[str] | None = None,
         debug: bool = False,
         start_timeout: float = 20.0,
-        stop_grace: float = 10.0,
+        stop_grace: float = 3.0,
         probe: probes.Probe = probes.info,
     ) -> None:
         self._given_binary = binary
