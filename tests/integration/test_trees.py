@@ -29,6 +29,7 @@ from pybuildkit.fsutil.memory import MemoryEntry
 from pybuildkit.outputs import Local
 from tests.support.goprograms import ROOT
 from tests.support.sourcetrees import make_tree, snapshot
+from tests.unit.docs.test_contexts_page import examples
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -189,3 +190,23 @@ async def test_a_map_that_fails_fails_the_build(buildkit: AsyncClient, tmp_path:
 
     with pytest.raises(BuildKitError, match="no owner for file"):
         await through(buildkit, Directory(tmp_path / "src", map=fail), tmp_path / "out")
+
+
+async def test_the_examples_of_the_page_on_contexts(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """``docs/contexts.md``."""
+    page = examples()
+    await page["from_memory"](buildkit, str(tmp_path / "memory"))
+    assert (tmp_path / "memory" / "app" / "run.sh").stat().st_mode == 0o100755
+    assert os.readlink(tmp_path / "memory" / "app" / "latest") == "settings.json"
+
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "a.txt").write_text("a")
+    (source / "Dockerfile").write_text("FROM scratch\nCOPY a.txt /from-tar\n")
+    await page["from_several"](buildkit, str(source), str(tmp_path / "several"))
+    assert sorted(os.listdir(tmp_path / "several")) == ["a.txt", "settings.json"]
+
+    with tarfile.open(tmp_path / "t.tar.xz", "w:xz") as tar:
+        tar.add(source, arcname="")
+    await page["from_a_tar"](buildkit, str(tmp_path / "t.tar.xz"), str(tmp_path / "tar"))
+    assert (tmp_path / "tar" / "from-tar").read_text() == "a"
