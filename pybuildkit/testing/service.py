@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pybuildkit.errors import BuildKitError, ConfigError
+from pybuildkit.transport.docker_engine import Engine, find_engine
 
 if TYPE_CHECKING:
     from pybuildkit.client import AsyncClient
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["BuildkitdOptions", "BuildkitdService", "Kind", "NoBuildkitd", "running_buildkitd"]
 
 Kind: TypeAlias = Literal["environment", "container", "binary"]
+
+_PING_SECONDS = 5.0
 
 ORDER: tuple[Kind, ...] = ("environment", "container", "binary")
 
@@ -131,7 +136,7 @@ def _environment(options: BuildkitdOptions) -> Generator[BuildkitdService]:
 
 @contextmanager
 def _container(options: BuildkitdOptions) -> Generator[BuildkitdService]:
-    _check_docker(os.environ)
+    _check_docker()
     try:
         from pybuildkit.testing.container import DEFAULT_IMAGE, PRIVILEGED, BuildkitContainer
     except ImportError as exc:
@@ -155,12 +160,37 @@ def _container(options: BuildkitdOptions) -> Generator[BuildkitdService]:
         container.stop()
 
 
-def _check_docker(environ: Mapping[str, str]) -> None:
-    """Look for a sign of a docker engine before testcontainers is imported, which takes half a second."""
-    signs = [Path("/var/run/docker.sock"), Path.home() / ".testcontainers.properties"]
-    signs += [Path.home() / ".docker" / "contexts", Path.home() / ".docker" / "run" / "docker.sock"]
-    if not environ.get("DOCKER_HOST") and not any(path.exists() for path in signs):
-        raise _NotHere("there is no docker engine")
+def _check_docker() -> None:
+    """See whether an engine answers, before testcontainers is imported.
+
+    That takes half a second, and docker's client leaves a socket open when nobody answers.
+    """
+    if (Path.home() / ".testcontainers.properties").exists():
+        return  # it may name another engine than the docker command's
+    try:
+        engine = find_engine()
+        with closing(_connection(engine)) as connection:
+            connection.request("GET", "/_ping")
+            status = connection.getresponse().status
+    except (OSError, HTTPException, ConfigError) as exc:
+        raise _NotHere(f"no docker engine answers ({exc})") from exc
+    if status != 200:
+        raise _NotHere(f"the docker engine at {engine.text} refuses ({status})")
+
+
+def _connection(engine: Engine) -> HTTPConnection:
+    if engine.socket_path:
+        connection = HTTPConnection("docker", timeout=_PING_SECONDS)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(engine.socket_path)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+    if engine.tls is not None:
+        return HTTPSConnection(engine.host, engine.port, context=engine.tls, timeout=_PING_SECONDS)
+    return HTTPConnection(engine.host, engine.port, timeout=_PING_SECONDS)
 
 
 @contextmanager
