@@ -38,6 +38,7 @@ class SolveContent:
 
     Attributes:
         imports: the caches to ask the daemon for: local ones with their digest, without those that are not there.
+        exports: the caches to export to, as they were given.
         stores: what the session serves, by the daemon's ids (S93); empty when nothing of it is needed.
 
     Raises:
@@ -54,7 +55,8 @@ class SolveContent:
     ) -> None:
         self.imports, self.stores = prepare_cache_imports(imports)
         self._started_ns = time.time_ns()
-        self._exports = [entry for entry in exports if entry.type == "local"]
+        self.exports = tuple(exports)
+        self._exports = [entry for entry in self.exports if entry.type == "local"]
         self._held = ExitStack()
         self._image: LocalStore | None = None
         try:
