@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors"
 
 
+@cache
 def program(name: str) -> Path:
     """Build ``tools/cmd/<name>``; without Go, the test that asks is skipped."""
     go = shutil.which("go")

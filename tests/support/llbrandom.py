@@ -320,6 +320,9 @@ class Graphs:
 
     def _reset(self) -> None:
         on, other = self._pick(), self._pick()
+        if on in self.lazy:
+            # Go forgets the platform of an image that it looks up, as soon as the state is reset; it is kept here.
+            return
         self._append(
             {"kind": "reset", "on": on, "other": other}, empty=on in self.empty, lazy=on in self.lazy
         )
