@@ -211,7 +211,10 @@ async def resolve_all(state: State, resolver: AsyncImageResolver, options: Mappi
     async def ask(query: ImageQuery) -> None:
         answers[query] = await resolver.resolve(query)
 
-    while missing := Marshaler(made, resolver=KnownImages(answers)).queries(state) - answers.keys():
+    def missing_now() -> set[ImageQuery]:
+        return Marshaler(made, resolver=KnownImages(answers)).queries(state) - answers.keys()
+
+    while missing := await anyio.to_thread.run_sync(missing_now):
         async with anyio.create_task_group() as group:
             for query in missing:
                 group.start_soon(ask, query)

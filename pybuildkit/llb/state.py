@@ -288,11 +288,20 @@ class State(Configure):
         source_map: bool = True,
         **options: Unpack[PlatformOptions],
     ) -> Definition:
-        """As ``marshal``, with a resolver that has to wait: all images are asked for at once."""
+        """As ``marshal``, with a resolver that has to wait: all images are asked for at once.
+
+        The rest is done in a thread, functions of deferred states included.
+        """
+        from anyio import to_thread
+
         from pybuildkit.llb.resolve import resolve_all
 
         known = await resolve_all(self, resolver, lay_over(self.defaults, options))
-        return self.marshal(resolver=known, caps=caps, unique_id=unique_id, source_map=source_map, **options)
+        return await to_thread.run_sync(
+            lambda: self.marshal(
+                resolver=known, caps=caps, unique_id=unique_id, source_map=source_map, **options
+            )
+        )
 
     def validate(self, **options: Unpack[PlatformOptions]) -> None:
         """Marshal, and check the definition.
