@@ -337,8 +337,10 @@ class Receiver:
 
     def _complete(self, file: _File) -> None:
         if file.received != file.size:
+            # T22: a sender in Go that can not open a file sends it empty, and says nothing.
+            why = "" if file.received else "; it could not open the file"
             raise TransferError(
-                f"the daemon sent {file.received} of the {file.size} bytes of {shown(file.path)}",
+                f"the daemon sent {file.received} of the {file.size} bytes of {shown(file.path)}{why}",
                 path=os.fsdecode(file.path),
             )
         directory, tree = file.directory, self._tree
