@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 from pybuildkit._attrs import absorb, attr, boolean, choice, epoch, text
 from pybuildkit._imageoutputs import OCI, Compression, Docker, Image, ImageOptions, ImageOutput, Registry
 from pybuildkit._output import Output, directory_path
+from pybuildkit.errors import ConfigError
 from pybuildkit.targets import DirectoryTarget, FileDestination, FileTarget, check_file_destination
 
 __all__ = [
@@ -46,6 +47,8 @@ class Local(Output):
         platform_split: one sub-directory a platform, as ``linux_amd64``; default with several platforms.
         attestation_prefix: put before the names of attestation files.
         source_date_epoch: seconds since 1970, or a time with zone: no file gets a later time.
+        atomic: change the directory only when all has come and the build has succeeded.
+        devices: device nodes are an error (``refuse``), left out (``skip``) or made (``create``, for root).
     """
 
     type: str = field(default="local", init=False)
@@ -58,12 +61,17 @@ class Local(Output):
     attestation_prefix: str | None = field(default=None, metadata=attr("attestation-prefix", text))
     source_date_epoch: int | datetime | None = field(default=None, metadata=attr("source-date-epoch", epoch))
     attrs: Mapping[str, str] = field(default_factory=dict)
+    atomic: bool = False
+    devices: Literal["refuse", "skip", "create"] = "refuse"
 
     @property
     def target(self) -> DirectoryTarget:
         """The directory."""
+        if self.devices not in ("refuse", "skip", "create"):
+            raise ConfigError(f"output local: devices={self.devices!r} is none of refuse, skip, create")
         mode = self.exporter_attrs().get("mode", "").strip().lower()
-        return DirectoryTarget(directory_path(self.dest, self.type), delete=mode == "delete")
+        path = directory_path(self.dest, self.type)
+        return DirectoryTarget(path, delete=mode == "delete", atomic=self.atomic, devices=self.devices)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -318,3 +318,12 @@ def test_repr_shows_what_was_given() -> None:
     assert repr(Image("a", push=True)) == "Image('a', push=True)"
     assert repr(Local("out", mode="delete")) == "Local(dest='out', mode='delete')"
     assert repr(CacheOnly()) == "CacheOnly()"
+
+
+def test_what_a_directory_does_on_this_side() -> None:
+    """``atomic`` and ``devices`` are ours, the daemon is not told."""
+    output = Local("out", atomic=True, devices="skip")
+    assert output.exporter_attrs() == {}
+    assert output.target == DirectoryTarget(Path("out"), atomic=True, devices="skip")
+    with pytest.raises(ConfigError, match="devices='make'"):
+        Local("out", devices="make")  # type: ignore[arg-type]
