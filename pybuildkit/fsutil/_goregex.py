@@ -1,9 +1,10 @@
-r"""Go's regular expressions, as far as moby's patterns can lead to them, rewritten for Python's ``re`` (S37).
+r"""Go's regular expressions, as far as moby's patterns can lead to them (S37).
 
 moby turns a pattern into a regular expression and leaves more of it untouched than it means to: the classes in
 brackets, every escape (``\d`` is a digit), ``^``, ``|`` and ``{2}``. So users' ignore files are, in part, Go
 regular expressions, and matching them exactly needs Go's reading of those. The two languages differ in what a
 class may hold, in escapes, in ``$`` and in what is an error; hence a parser, and not a handful of replacements.
+What it reads is matched by ``_regexmatch``.
 
 Not known here: groups with flags or names, which no pattern can lead to.
 """
@@ -12,9 +13,23 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
-__all__ = ["RegexError", "translate"]
+__all__ = [
+    "Assertion",
+    "Chars",
+    "Choice",
+    "Concat",
+    "Node",
+    "RegexError",
+    "Repeat",
+    "chars",
+    "negate",
+    "parse",
+]
 
 Ranges = list[tuple[int, int]]
 
@@ -41,18 +56,54 @@ _POSIX: dict[str, Ranges] = {
     "xdigit": [(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)],
 }
 _C_ESCAPES = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
-_ASSERTIONS = {"A": r"\A", "b": r"\b", "B": r"\B", "z": r"\Z"}
 
 
 class RegexError(ValueError):
     """Go would not compile it."""
 
 
-def translate(expression: str) -> tuple[str, bool]:
-    """Rewrite a Go regular expression for ``re.compile(..., re.ASCII)``.
+@dataclass(frozen=True, slots=True)
+class Chars:
+    """One character, of these ranges of code points: sorted, apart from each other."""
 
-    Returns:
-        The expression, and whether it has alternatives outside of any group.
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A place in the text: ``A`` its begin, ``z`` its end, ``b`` a word's boundary, ``B`` any other."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """One after the other."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several."""
+
+    options: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """So many times at least, and at most; -1 is any number."""
+
+    node: Node
+    low: int
+    high: int
+
+
+Node: TypeAlias = Chars | Assertion | Concat | Choice | Repeat
+
+
+def parse(expression: str) -> Node:
+    """Read a Go regular expression.
 
     Raises:
         RegexError: Go would not compile it.
@@ -60,15 +111,41 @@ def translate(expression: str) -> tuple[str, bool]:
     return _Parser(expression).parse()
 
 
+def negate(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """All other code points."""
+    result: Ranges = []
+    start = 0
+    for low, high in sorted(ranges):
+        if low > start:
+            result.append((start, low - 1))
+        start = max(start, high + 1)
+    if start <= sys.maxunicode:
+        result.append((start, sys.maxunicode))
+    return result
+
+
+def chars(*ranges: tuple[int, int]) -> Chars:
+    """A class of characters, from ranges in any order."""
+    return Chars(tuple(negate(negate(ranges))))
+
+
+_NOT_NEWLINE = chars(*negate([(10, 10)]))
+
+
 class _Level:
     """What has been read of a group, or of the whole: the alternatives, and the atoms of the last."""
 
     def __init__(self) -> None:
-        self.alternatives: list[str] = []
-        self.atoms: list[tuple[str, int]] = []  # with how many copies of its innermost part it makes
+        self.alternatives: list[Node] = []
+        self.atoms: list[tuple[Node, int]] = []  # with how many copies of its innermost part it makes
 
-    def text(self) -> str:
-        return "|".join((*self.alternatives, "".join(atom for atom, _ in self.atoms)))
+    def next_alternative(self) -> None:
+        self.alternatives.append(Concat(tuple(atom for atom, _ in self.atoms)))
+        self.atoms = []
+
+    def node(self) -> Node:
+        self.next_alternative()
+        return self.alternatives[0] if len(self.alternatives) == 1 else Choice(tuple(self.alternatives))
 
 
 class _Parser:
@@ -78,7 +155,7 @@ class _Parser:
         self.levels = [_Level()]
         self.repeated = False  # the last thing read was a repetition
 
-    def parse(self) -> tuple[str, bool]:
+    def parse(self) -> Node:
         while self.pos < len(self.text):
             char = self.text[self.pos]
             was_repeated, self.repeated = self.repeated, False
@@ -88,8 +165,7 @@ class _Parser:
             self._one(char)
         if len(self.levels) != 1:
             raise RegexError("a group is not closed")
-        top = self.levels[0]
-        return top.text(), bool(top.alternatives)
+        return self.levels[0].node()
 
     def _one(self, char: str) -> None:
         """Read whatever begins with that character, other than a repetition."""
@@ -98,20 +174,19 @@ class _Parser:
         if char == "(":
             self.levels.append(_Level())
         elif char == "|":
-            level.alternatives.append("".join(atom for atom, _ in level.atoms))
-            level.atoms = []
+            level.next_alternative()
         elif char == ")":
             if len(self.levels) == 1:
                 raise RegexError("a group is closed that was not opened")
             copies = max((copies for _, copies in level.atoms), default=1)
             self.levels.pop()
-            self._push(f"(?:{level.text()})", copies)
+            self._push(level.node(), copies)
         elif char == "^":
-            self._push(r"\A")
+            self._push(Assertion("A"))
         elif char == "$":
-            self._push(r"\Z")
+            self._push(Assertion("z"))
         elif char == ".":
-            self._push(r"[^\n]")
+            self._push(_NOT_NEWLINE)
         elif char == "[":
             self._push(self._class())
         elif char == "\\":
@@ -119,14 +194,14 @@ class _Parser:
         else:
             self._push(_literal(ord(char)))
 
-    def _push(self, atom: str, copies: int = 1) -> None:
+    def _push(self, atom: Node, copies: int = 1) -> None:
         self.levels[-1].atoms.append((atom, copies))
 
     # --- repetitions ---
 
     def _repetition(self, char: str, was_repeated: bool) -> bool:
         """Apply one to the last atom; False when a brace is an ordinary character."""
-        low, high, end = 0, -1, self.pos + 1
+        low, high, end = int(char == "+"), 1 if char == "?" else -1, self.pos + 1
         if char == "{":
             counts = self._counts()
             if counts is None:
@@ -144,7 +219,7 @@ class _Parser:
             copies *= max(1, low if high < 0 else high)
             if copies > _MAX_REPEAT and max(low, high) >= 2:
                 raise RegexError("counts in counts are too big")
-        self._push(f"(?:{atom}){self.text[self.pos : end]}", copies)
+        self._push(Repeat(atom, low, high), copies)
         self.pos = end
         return True
 
@@ -160,9 +235,9 @@ class _Parser:
 
     def _escape(self) -> None:
         char = self.text[self.pos] if self.pos < len(self.text) else ""
-        if char and char in _ASSERTIONS:
+        if char and char in "AbBz":
             self.pos += 1
-            self._push(_ASSERTIONS[char])
+            self._push(Assertion(char))
         elif char == "Q":
             self.pos += 1
             quoted, _, _ = self.text[self.pos :].partition(r"\E")
@@ -171,7 +246,7 @@ class _Parser:
             self.pos = min(len(self.text), self.pos + len(quoted) + 2)
         else:
             ranges = self._class_escape()
-            self._push(_literal(self._char_escape()) if ranges is None else _render(ranges))
+            self._push(_literal(self._char_escape()) if ranges is None else chars(*ranges))
 
     def _class_escape(self) -> Ranges | None:
         r"""Read what follows a backslash if it is a class, as ``\d`` or ``\pL``; else None, nothing read."""
@@ -183,7 +258,7 @@ class _Parser:
         if ranges is None:
             return None
         self.pos += 1
-        return ranges if char.islower() else _negate(ranges)
+        return ranges if char.islower() else negate(ranges)
 
     def _unicode_class(self, *, negated: bool) -> Ranges:
         name = self.text[self.pos : self.pos + 1]
@@ -198,7 +273,7 @@ class _Parser:
             negated = not negated
             name = name[1:]
         ranges = list(_category(name))
-        return _negate(ranges) if negated else ranges
+        return negate(ranges) if negated else ranges
 
     def _char_escape(self) -> int:
         """Read what follows a backslash: the code point it stands for."""
@@ -240,7 +315,7 @@ class _Parser:
 
     # --- classes ---
 
-    def _class(self) -> str:
+    def _class(self) -> Chars:
         """Read a class whose bracket is behind us."""
         ranges: Ranges = []
         negated = self.text[self.pos : self.pos + 1] == "^"
@@ -248,10 +323,9 @@ class _Parser:
         first = True
         while first or self.text[self.pos : self.pos + 1] != "]":
             first = False
-            item = self._class_item()
-            ranges.extend(item)
+            ranges += self._class_item()
         self.pos += 1
-        return _render(_negate(ranges) if negated else ranges)
+        return chars(*negate(ranges)) if negated else chars(*ranges)
 
     def _class_item(self) -> Ranges:
         text = self.text
@@ -261,7 +335,7 @@ class _Parser:
             ranges = _POSIX.get(name.removeprefix("^"))
             if ranges is None:
                 raise RegexError(f"no class [:{name}:] is known")
-            return _negate(ranges) if name.startswith("^") else ranges
+            return negate(ranges) if name.startswith("^") else ranges
         if text.startswith("\\", self.pos):
             self.pos += 1
             found = self._class_escape()
@@ -289,35 +363,8 @@ def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
 
 
-def _literal(code: int) -> str:
-    char = chr(code)
-    return char if char.isalnum() or char in "_/-" else f"\\U{code:08x}"
-
-
-def _negate(ranges: Ranges) -> Ranges:
-    result: Ranges = []
-    start = 0
-    for low, high in sorted(ranges):
-        if low > start:
-            result.append((start, low - 1))
-        start = max(start, high + 1)
-    if start <= sys.maxunicode:
-        result.append((start, sys.maxunicode))
-    return result
-
-
-def _render(ranges: Ranges) -> str:
-    if not ranges:
-        return "(?!)"
-    inverse = _negate(ranges)
-    if not inverse:
-        return r"[\s\S]"
-    sign, shown = ("^", inverse) if len(inverse) < len(ranges) else ("", sorted(ranges))
-    return f"[{sign}{''.join(f'{_point(low)}-{_point(high)}' for low, high in shown)}]"
-
-
-def _point(code: int) -> str:
-    return f"\\U{code:08x}"
+def _literal(code: int) -> Chars:
+    return Chars(((code, code),))
 
 
 @lru_cache(maxsize=16)

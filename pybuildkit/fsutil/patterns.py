@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil._gopath import BadPatternError, check_pattern, clean, trim_space
-from pybuildkit.fsutil._goregex import RegexError, translate
+from pybuildkit.fsutil._goregex import RegexError, parse
+from pybuildkit.fsutil._regexmatch import Plan, plan
 
 __all__ = ["Pattern", "PatternMatcher"]
 
@@ -142,11 +143,12 @@ def _bad(pattern: Pattern) -> ConfigError:
 class _Tests:
     """What is known of the patterns of a run so far, by kind."""
 
-    exact: set[str]
-    prefixes: list[str]
-    suffixes: list[str]
-    anchored: list[str]  # expressions for re.match
-    floating: list[str]  # expressions for re.search
+    exact: set[str] = field(default_factory=set)
+    prefixes: list[str] = field(default_factory=list)
+    suffixes: list[str] = field(default_factory=list)
+    expressions: list[str] = field(default_factory=list)  # for re.match, which decides alone
+    hasty: list[tuple[str, Test]] = field(default_factory=list)  # likewise, but for paths without a newline
+    slow: list[Test] = field(default_factory=list)
 
     def test(self) -> Test | None:
         """One function for all, None when there are none."""
@@ -159,11 +161,18 @@ class _Tests:
         if self.suffixes:
             suffixes = tuple(self.suffixes)
             tests.append(lambda path: path.endswith(suffixes))
-        for expressions, search in ((self.anchored, False), (self.floating, True)):
-            if expressions:
-                compiled = re.compile("|".join(f"(?:{text})" for text in expressions), re.ASCII)
-                tests.append(compiled.search if search else compiled.match)
+        if self.expressions:
+            tests.append(_matching(self.expressions))
+        if self.hasty:
+            fast = _matching([text for text, _ in self.hasty])
+            sure = _any([test for _, test in self.hasty])
+            tests.append(lambda path: sure(path) if "\n" in path else fast(path))
+        tests += self.slow
         return _any(tests) if tests else None
+
+
+def _matching(expressions: Iterable[str]) -> Test:
+    return re.compile("|".join(f"(?:{text})" for text in expressions), re.ASCII).match
 
 
 def _any(tests: Sequence[Test]) -> Test:
@@ -180,15 +189,15 @@ def _compile_run(patterns: Iterable[Pattern]) -> Iterator[Test]:
     That is one test, but for patterns that Go can not compile: such a one fails when matching comes to it, which
     an earlier match may prevent, and so it is a test of its own.
     """
-    known = _Tests(set(), [], [], [], [])
+    known = _Tests()
     for pattern in patterns:
         try:
-            _compile(pattern.text, known)
+            _compile(pattern, known)
         except (RegexError, re.error, OverflowError):
             if test := known.test():
                 yield test
             yield _failing(pattern)
-            known = _Tests(set(), [], [], [], [])
+            known = _Tests()
     if test := known.test():
         yield test
 
@@ -200,8 +209,9 @@ def _failing(pattern: Pattern) -> Test:
     return fail
 
 
-def _compile(text: str, known: _Tests) -> None:
+def _compile(pattern: Pattern, known: _Tests) -> None:
     """Find out of which kind a pattern is, as moby does, and note its test."""
+    text = pattern.text
     kind, expression = _expression(text)
     if kind == "exact":
         known.exact.add(text)
@@ -214,12 +224,25 @@ def _compile(text: str, known: _Tests) -> None:
         if suffix.startswith("/"):
             known.exact.add(suffix[1:])
     else:
-        translated, alternatives = translate(expression)
-        re.compile(translated, re.ASCII)  # alone, so that a failure is this pattern's
-        if alternatives:
-            known.floating.append(translated)
+        chosen = plan(parse(expression))
+        if chosen.text is None:
+            known.slow.append(_slow(pattern, chosen))
+            return
+        re.compile(chosen.text, re.ASCII)  # alone, so that a failure is this pattern's
+        if chosen.exact:
+            known.expressions.append(chosen.text)
         else:
-            known.anchored.append(translated)
+            known.hasty.append((chosen.text, _slow(pattern, chosen)))
+
+
+def _slow(pattern: Pattern, chosen: Plan) -> Test:
+    def test(path: str) -> bool:
+        try:
+            return chosen.slow(path)
+        except RegexError:
+            raise _bad(pattern) from None
+
+    return test
 
 
 def _expression(text: str) -> tuple[str, str]:

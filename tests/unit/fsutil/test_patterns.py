@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil._gopath import BadPatternError, clean, has_wildcards, join, match_name, trim_space
-from pybuildkit.fsutil._goregex import RegexError, translate
+from pybuildkit.fsutil._goregex import RegexError, parse
 from pybuildkit.fsutil.ignorefile import MAX_LINE, parse_ignorefile
 from pybuildkit.fsutil.patterns import Pattern, PatternMatcher
 from tests.support.goprograms import program
@@ -142,7 +142,7 @@ def test_unicode_classes_are_known_by_category_only() -> None:
 @pytest.mark.parametrize("expression", ["a)", "(a", r"\x{110000}", r"\x{", r"a{1001}", "{2}", r"\p{", "\\"])
 def test_what_go_would_not_compile_is_refused(expression: str) -> None:
     with pytest.raises(RegexError):
-        translate(expression)
+        parse(expression)
 
 
 @pytest.mark.parametrize(
