@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 from anyio.abc import ByteStream
 
@@ -19,33 +20,44 @@ __all__ = ["relay"]
 async def relay(serve: Callable[[ByteStream], Awaitable[None]]) -> AsyncGenerator[str]:
     """Listen on a socket that only this user can reach, while the context lasts.
 
+    It runs on an event loop in a thread of its own: user code that stalls the caller's loop does not stall the
+    connections, and the context may be left in another task, or another cancel scope, than it was entered in.
+
     Args:
-        serve: is called with each connection, in a task of its own; the connection is closed when it
-            returns. What it raises ends the context: it must deal with what can be expected to break.
+        serve: is called there with each connection, in a task of its own; the connection is closed when it
+            returns. What it raises ends all of them: it must deal with what can be expected to break.
 
     Yields:
         The socket's path.
     """
-    folder = Path(await anyio.to_thread.run_sync(lambda: tempfile.mkdtemp(prefix="pybuildkit-dial-")))
-    error: BaseException | None = None
-    try:
-        path = folder / "buildkitd.sock"
-        listener = await anyio.create_unix_listener(path, mode=0o600)
+    with ExitStack() as stack:
+        path = await anyio.to_thread.run_sync(_start, stack, serve)
+        try:
+            yield path
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(stack.close)
 
-        async def handle(connection: ByteStream) -> None:
-            async with connection:
-                await serve(connection)
 
-        async with anyio.create_task_group() as group, listener:
-            group.start_soon(listener.serve, handle)
-            try:
-                yield str(path)
-            except BaseException as exc:  # noqa: BLE001 - raised again below, bare, not inside a group
-                error = exc
-            finally:
-                group.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
-    if error is not None:
-        raise error
+def _start(stack: ExitStack, serve: Callable[[ByteStream], Awaitable[None]]) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="pybuildkit-dial-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    portal = stack.enter_context(anyio.from_thread.start_blocking_portal("asyncio"))
+    path = str(folder / "buildkitd.sock")
+    stack.enter_context(portal.wrap_async_context_manager(_listening(path, serve)))
+    return path
+
+
+@asynccontextmanager
+async def _listening(path: str, serve: Callable[[ByteStream], Awaitable[None]]) -> AsyncGenerator[None]:
+    async def handle(connection: ByteStream) -> None:
+        async with connection:
+            await serve(connection)
+
+    async with (
+        await anyio.create_unix_listener(path, mode=0o600) as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, handle)
+        yield
+        group.cancel_scope.cancel()
