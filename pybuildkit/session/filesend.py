@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -189,9 +189,8 @@ class FileSend:
         """A destination that may wait for somebody, or that a function gives us."""
         destination: object = target.destination
         if not isinstance(destination, str | os.PathLike | ByteWriter | ByteSender | Stdout):
-            destination = target.destination(MappingProxyType(dict(delivery.metadata)))  # type: ignore[operator]
-            if inspect.isawaitable(destination):
-                destination = await destination
+            assert callable(destination)
+            destination = await _call(destination, MappingProxyType(dict(delivery.metadata)))
             if destination is None:
                 delivery.skipped = True
                 raise StatusError(Code.ALREADY_EXISTS, "target already exists")
@@ -208,6 +207,14 @@ class FileSend:
                 f"the function that gives an output's destination gave {type(destination).__name__}: give a path, a"
                 " binary file object, a byte stream, or None to skip it"
             )
+
+
+async def _call(function: Callable[..., object], metadata: Mapping[str, str]) -> object:
+    """Ask a function for the destination: in a thread, as it may look at files, unless it is a coroutine function."""
+    if inspect.iscoroutinefunction(function):
+        return await function(metadata)
+    given = await run_sync(function, metadata)
+    return await given if inspect.isawaitable(given) else given
 
 
 def _exporter(metadata: CallMetadata) -> int:

@@ -23,6 +23,7 @@ from pybuildkit.errors import BuildError, BuildKitError, ConfigError
 from pybuildkit.events import VertexCompleted
 from pybuildkit.outputs import OCI, Local, Tar
 from tests.support.trees import snapshot
+from tests.unit.docs.test_outputs_page import examples
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -315,3 +316,33 @@ async def test_a_cache_that_is_not_there(buildkit: AsyncClient, tmp_path: Path) 
     with pytest.warns(Warning, match="is left out"):
         await buildkit.build(context, cache_from=LocalCache(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
+
+
+# --- the page ---
+
+
+async def test_the_pages_examples(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """``docs/outputs.md``."""
+    page = examples()
+    context = project(tmp_path / "ctx", "FROM busybox AS work\nFROM scratch\nCOPY Dockerfile /file\n")
+    await page["files"](buildkit, str(context), str(tmp_path / "out"))
+    (tmp_path / "out" / "old").write_text("old")
+    await page["mirror"](buildkit, str(context), str(tmp_path / "out"))
+    assert os.listdir(tmp_path / "out") == ["file"]
+    (tmp_path / "several").mkdir()
+    assert len(await page["several"](buildkit, str(context), tmp_path / "several")) > 1000
+    assert sorted(os.listdir(tmp_path / "several")) == ["files", "files.tar", "layout"]
+    (tmp_path / "named").mkdir()
+    for _ in range(2):
+        await buildkit.build(context, outputs=page["by_digest"](tmp_path / "named"))
+        assert len(os.listdir(tmp_path / "named")) == 1
+    on_base = project(tmp_path / "ctx2", "FROM base\nCOPY Dockerfile /other\n")
+    layout = str(tmp_path / "several" / "layout")
+    await page["on_a_layout"](buildkit, str(on_base), layout, str(tmp_path / "both"))
+    assert sorted(os.listdir(tmp_path / "both")) == ["file", "other"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            await page["with_cache"](buildkit, str(context), str(tmp_path / "cache"))
+    assert len(caught) == 1
+    await run_sync(check_layout, tmp_path / "cache")
