@@ -31,7 +31,7 @@ from pybuildkit.fsutil.stat import (
     MODE_SETUID,
     MODE_SYMLINK,
 )
-from pybuildkit.fsutil.virtual import VirtualTree
+from pybuildkit.fsutil.virtual import Node, VirtualFolder, VirtualTree
 from tests.support.treereceiver import TreeReceiver
 
 FIRST_1980 = 315_532_800
@@ -331,3 +331,15 @@ def test_descriptors_of_tars_do_not_pile_up(tmp_path: Path) -> None:
         sent(TarTree(tmp_path / "t"))
     gc.collect()
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_hard_links_are_told_by_device_and_inode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X11: Go goes by the inode alone, and takes files of two file systems for one."""
+    keys = {"a": (1, 5), "b": (2, 5), "c": (1, 5), "d": (2, 5), "e": (2, 6)}
+
+    def stat(self: VirtualFolder, item: Node, path: str) -> Any:
+        return item.stat._replace(path=path), keys[path]
+
+    monkeypatch.setattr(VirtualFolder, "stat", stat)
+    stats = sent(MemoryTree(dict.fromkeys(keys, "x"))).stats
+    assert [each.linkname for each in stats] == ["", "", "a", "b", ""]
