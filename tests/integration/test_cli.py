@@ -67,7 +67,7 @@ def frontend(context: Path) -> list[str]:
     ]
 
 
-def test_info_and_workers(cli: CLI):
+def test_info_and_workers(cli: CLI) -> None:
     code, out, _ = cli.run("info")
     assert code == 0
     assert "github.com/moby/buildkit v" in out
@@ -80,7 +80,7 @@ def test_info_and_workers(cli: CLI):
     assert "GC policy rule#0" in cli.run("workers", "--verbose")[1]
 
 
-def test_solve_writes_files_metadata_and_ref(cli: CLI, context: Path, tmp_path: Path):
+def test_solve_writes_files_metadata_and_ref(cli: CLI, context: Path, tmp_path: Path) -> None:
     code, out, err = cli.run(
         *frontend(context),
         f"--output=type=local,dest={tmp_path}/out",
@@ -97,7 +97,7 @@ def test_solve_writes_files_metadata_and_ref(cli: CLI, context: Path, tmp_path: 
     assert len((tmp_path / "ref").read_text()) == 25
 
 
-def test_build_a_directory(cli: CLI, context: Path, tmp_path: Path):
+def test_build_a_directory(cli: CLI, context: Path, tmp_path: Path) -> None:
     secret = context / "Dockerfile"
     secret.write_text(
         "FROM busybox AS work\nARG WHO\nRUN --mount=type=secret,id=token echo $WHO $(cat /run/secrets/token) > /x\n"
@@ -116,7 +116,7 @@ def test_build_a_directory(cli: CLI, context: Path, tmp_path: Path):
     assert (tmp_path / "out" / "x").read_text() == "me s3cr3t\n"
 
 
-def test_output_to_standard_output(cli: CLI, context: Path):
+def test_output_to_standard_output(cli: CLI, context: Path) -> None:
     import io
 
     with cli.start(*frontend(context), "--output=type=tar", "--progress=quiet") as process:
@@ -126,7 +126,7 @@ def test_output_to_standard_output(cli: CLI, context: Path):
         assert tar.getnames() == ["greeting"]
 
 
-def test_a_graph_on_standard_input(cli: CLI, tmp_path: Path):
+def test_a_graph_on_standard_input(cli: CLI, tmp_path: Path) -> None:
     graph = llb.scratch().mkfile("/made", b"by llb").marshal().to_bytes()
     code, _, err = cli.run("solve", f"-otype=local,dest={tmp_path}/out", "--progress=plain", stdin=graph)
     assert code == 0, err
@@ -139,7 +139,7 @@ def test_a_graph_on_standard_input(cli: CLI, tmp_path: Path):
     assert "not an LLB definition" in err
 
 
-def test_rawjson_is_alone_on_its_stream(cli: CLI, context: Path):
+def test_rawjson_is_alone_on_its_stream(cli: CLI, context: Path) -> None:
     """P4."""
     code, out, err = cli.run(*frontend(context), "--progress=rawjson")
     assert (code, out) == (0, "")
@@ -147,7 +147,7 @@ def test_rawjson_is_alone_on_its_stream(cli: CLI, context: Path):
     assert any(v["name"].startswith("[internal]") for batch in batches for v in batch.get("vertexes", ()))
 
 
-def test_a_failing_run_shows_its_lines(cli: CLI, context: Path):
+def test_a_failing_run_shows_its_lines(cli: CLI, context: Path) -> None:
     (context / "Dockerfile").write_text("FROM busybox\nRUN echo the reason && exit 3\n")
     code, out, err = cli.run(*frontend(context), "--progress=plain")
     assert (code, out) == (1, "")
@@ -162,7 +162,7 @@ def test_a_failing_run_shows_its_lines(cli: CLI, context: Path):
     assert "solver/llbsolver" in cli.run("--debug", *frontend(context), "--progress=quiet")[2]
 
 
-def test_a_quiet_failure_still_says_why(cli: CLI, context: Path):
+def test_a_quiet_failure_still_says_why(cli: CLI, context: Path) -> None:
     (context / "Dockerfile").write_text("FROM busybox\nRUN echo the reason && exit 3\n")
     err = cli.run(*frontend(context), "--progress=quiet")[2]
     assert "the reason" in err
@@ -185,7 +185,7 @@ def test_a_quiet_failure_still_says_why(cli: CLI, context: Path):
         (["--addr", "tcp://127.0.0.1:1", "info"], "tcp://127.0.0.1:1"),
     ],
 )
-def test_what_can_not_work_is_one_line_and_exit_code_1(cli: CLI, args: list[str], says: str):
+def test_what_can_not_work_is_one_line_and_exit_code_1(cli: CLI, args: list[str], says: str) -> None:
     code, out, err = cli.run(*args, "--progress=quiet" if args[0] in ("solve", "build") else "--timeout=5")
     assert (code, out) == (1, "")
     assert says in err
@@ -193,14 +193,14 @@ def test_what_can_not_work_is_one_line_and_exit_code_1(cli: CLI, args: list[str]
     assert "Traceback" not in err
 
 
-def test_wrong_usage_is_exit_code_2(cli: CLI):
+def test_wrong_usage_is_exit_code_2(cli: CLI) -> None:
     assert cli.run("solve", "--no-such-flag")[0] == 2
     assert cli.run()[0] == 2
     assert cli.run("--version")[1].startswith("pybuildkit ")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_the_build_in_the_daemon(cli: CLI, context: Path, number: int, code: int):
+def test_a_signal_stops_the_build_in_the_daemon(cli: CLI, context: Path, number: int, code: int) -> None:
     """B49: within two seconds, and the step's process is gone."""
     mark = f"86{os.getpid()}{int(number)}"
     (context / "Dockerfile").write_text(f"FROM busybox\nRUN sleep {mark}\n")
@@ -217,7 +217,7 @@ def test_a_signal_stops_the_build_in_the_daemon(cli: CLI, context: Path, number:
     wait_for(lambda: not processes_with(f"sleep\0{mark}"))
 
 
-def test_a_failed_build_leaves_the_old_output(cli: CLI, context: Path, tmp_path: Path):
+def test_a_failed_build_leaves_the_old_output(cli: CLI, context: Path, tmp_path: Path) -> None:
     """X16: buildctl truncates the file before it builds."""
     target = tmp_path / "image.tar"
     target.write_text("old")

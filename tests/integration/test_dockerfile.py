@@ -6,6 +6,7 @@ import json
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from pybuildkit.errors import ConfigError, FrontendError
 from pybuildkit.events import Transfer
 from pybuildkit.fsutil import MemoryTree
 from pybuildkit.outputs import OCI, Local
+from pybuildkit.testing.service import BuildkitdService
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -28,7 +30,7 @@ def write(folder: Path, **files: str) -> Path:
     return folder
 
 
-async def test_options_reach_the_frontend(buildkit: AsyncClient, tmp_path: Path):
+async def test_options_reach_the_frontend(buildkit: AsyncClient, tmp_path: Path) -> None:
     context = write(
         tmp_path / "ctx",
         Dockerfile="FROM busybox\nRUN false\n",
@@ -49,7 +51,7 @@ async def test_options_reach_the_frontend(buildkit: AsyncClient, tmp_path: Path)
     assert (tmp_path / "out" / "out").read_text().split() == ["hello", "builder", "10.9.8.7", "extra.test"]
 
 
-async def test_labels_and_platforms_make_an_index(buildkit: AsyncClient, tmp_path: Path):
+async def test_labels_and_platforms_make_an_index(buildkit: AsyncClient, tmp_path: Path) -> None:
     context = write(tmp_path / "ctx", Dockerfile="FROM busybox\nLABEL a=b\nCOPY file /\n", file="x")
     result = await buildkit.build(
         context,
@@ -61,21 +63,20 @@ async def test_labels_and_platforms_make_an_index(buildkit: AsyncClient, tmp_pat
     assert result.image_names == ("example.test/multi:1",)
     with tarfile.open(tmp_path / "image.tar") as tar:
 
-        def blob(digest: str) -> dict[str, object]:
-            found: dict[str, object] = json.load(
-                tar.extractfile(f"blobs/sha256/{digest.removeprefix('sha256:')}")
-            )  # type: ignore[arg-type]
-            return found
+        def blob(digest: str) -> Any:
+            file = tar.extractfile(f"blobs/sha256/{digest.removeprefix('sha256:')}")
+            assert file is not None
+            return json.load(file)
 
         assert result.digest is not None
         index = blob(result.digest)
-        images = [m for m in index["manifests"] if "attestation" not in json.dumps(m)]  # type: ignore[attr-defined]
+        images = [m for m in index["manifests"] if "attestation" not in json.dumps(m)]
         assert {m["platform"]["architecture"] for m in images} == {"amd64", "arm64"}
-        config = blob(blob(images[0]["digest"])["config"]["digest"])  # type: ignore[index]
-        assert config["config"]["Labels"] == {"a": "b", "who": "me"}  # type: ignore[index]
+        config = blob(blob(images[0]["digest"])["config"]["digest"])
+        assert config["config"]["Labels"] == {"a": "b", "who": "me"}
 
 
-async def test_only_what_is_asked_for_is_sent(buildkit: AsyncClient, tmp_path: Path):
+async def test_only_what_is_asked_for_is_sent(buildkit: AsyncClient, tmp_path: Path) -> None:
     """S36, S40: .dockerignore and COPY's own paths decide, in the daemon; nothing else crosses the wire."""
     context = write(
         tmp_path / "ctx",
@@ -95,7 +96,7 @@ async def test_only_what_is_asked_for_is_sent(buildkit: AsyncClient, tmp_path: P
     assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == ["src", "wanted"]
 
 
-async def test_contexts_of_all_kinds(buildkit: AsyncClient, tmp_path: Path):
+async def test_contexts_of_all_kinds(buildkit: AsyncClient, tmp_path: Path) -> None:
     named = write(tmp_path / "named", inside="named")
     text = b"FROM busybox AS b\nFROM scratch\nCOPY a /a\nCOPY --from=more inside /b\nCOPY --from=img /bin/sh /sh\n"
     await buildkit.build(
@@ -109,7 +110,7 @@ async def test_contexts_of_all_kinds(buildkit: AsyncClient, tmp_path: Path):
     assert (tmp_path / "out" / "sh").stat().st_size > 1000
 
 
-async def test_unchanged_context_is_not_sent_again(buildkit: AsyncClient, tmp_path: Path):
+async def test_unchanged_context_is_not_sent_again(buildkit: AsyncClient, tmp_path: Path) -> None:
     """T19: a directory has a key of its own, so it is compared with itself."""
     context = write(tmp_path / "ctx", Dockerfile="FROM scratch\nCOPY big /\n", big="x" * 300_000)
     sent = []
@@ -125,7 +126,9 @@ async def test_unchanged_context_is_not_sent_again(buildkit: AsyncClient, tmp_pa
     assert sent[1] < 5_000
 
 
-async def test_two_directories_with_equal_metadata_are_not_confused(buildkit: AsyncClient, tmp_path: Path):
+async def test_two_directories_with_equal_metadata_are_not_confused(
+    buildkit: AsyncClient, tmp_path: Path
+) -> None:
     """T19, X6: with buildctl's empty key the second build would get the first one's file."""
     import os
 
@@ -136,7 +139,9 @@ async def test_two_directories_with_equal_metadata_are_not_confused(buildkit: As
         assert (tmp_path / f"out-{name}" / "file").read_text() == name
 
 
-async def test_the_image_is_buildctls(buildkit: AsyncClient, buildkitd, buildctl: Path, tmp_path: Path):
+async def test_the_image_is_buildctls(
+    buildkit: AsyncClient, buildkitd: BuildkitdService, buildctl: Path, tmp_path: Path
+) -> None:
     """The same directory, SOURCE_DATE_EPOCH and rewrite-timestamp: the same digest."""
     context = write(
         tmp_path / "ctx",
@@ -161,7 +166,7 @@ async def test_the_image_is_buildctls(buildkit: AsyncClient, buildkitd, buildctl
     assert (tmp_path / "ours.tar").read_bytes() == (tmp_path / "theirs.tar").read_bytes()
 
 
-async def test_what_is_missing_is_named(buildkit: AsyncClient, tmp_path: Path):
+async def test_what_is_missing_is_named(buildkit: AsyncClient, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         await buildkit.build(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()

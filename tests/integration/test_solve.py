@@ -24,6 +24,7 @@ from pybuildkit.errors import (
 )
 from pybuildkit.events import Log, VertexCompleted, VertexStarted
 from pybuildkit.outputs import OCI, Docker, Image, Local, Tar
+from pybuildkit.testing.service import BuildkitdService
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -40,7 +41,7 @@ def project(folder: Path, dockerfile: str, **files: str) -> dict[str, str]:
 HELLO = "FROM busybox AS work\nRUN echo hello > /greeting\nFROM scratch\nCOPY --from=work /greeting /\n"
 
 
-async def test_frontend_to_files(buildkit: AsyncClient, tmp_path: Path):
+async def test_frontend_to_files(buildkit: AsyncClient, tmp_path: Path) -> None:
     locals_ = project(tmp_path / "ctx", HELLO)
     result = await buildkit.solve(frontend="dockerfile.v0", locals=locals_, outputs=Local(tmp_path / "out"))
     assert (tmp_path / "out" / "greeting").read_text() == "hello\n"
@@ -48,7 +49,7 @@ async def test_frontend_to_files(buildkit: AsyncClient, tmp_path: Path):
     assert len(result.ref) == 25
 
 
-async def test_several_outputs_of_one_solve(buildkit: AsyncClient, tmp_path: Path):
+async def test_several_outputs_of_one_solve(buildkit: AsyncClient, tmp_path: Path) -> None:
     """C25, S66: each exporter's bytes find their own destination."""
     locals_ = project(tmp_path / "ctx", HELLO)
     held = io.BytesIO()
@@ -77,7 +78,8 @@ async def test_several_outputs_of_one_solve(buildkit: AsyncClient, tmp_path: Pat
     assert result.config_digest is not None
 
 
-async def test_push_to_a_registry(buildkit: AsyncClient, buildkitd, tmp_path: Path):
+async def test_push_to_a_registry(buildkit: AsyncClient, buildkitd: BuildkitdService, tmp_path: Path) -> None:
+    assert buildkitd.registry is not None
     name = f"{buildkitd.registry.host}/pushed/hello:1"
     result = await buildkit.solve(
         frontend="dockerfile.v0",
@@ -94,7 +96,9 @@ async def test_push_to_a_registry(buildkit: AsyncClient, buildkitd, tmp_path: Pa
     assert (tmp_path / "out" / "greeting").read_text() == "hello\n"
 
 
-async def test_secrets_of_every_kind(buildkit: AsyncClient, tmp_path: Path, monkeypatch):
+async def test_secrets_of_every_kind(
+    buildkit: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TOKEN_FOR_TEST", "from env")
     (tmp_path / "file").write_text("from file")
 
@@ -117,7 +121,7 @@ async def test_secrets_of_every_kind(buildkit: AsyncClient, tmp_path: Path, monk
     assert (tmp_path / "out" / "out").read_text() == "from bytesfrom filefrom envfrom call"
 
 
-async def test_events(buildkit: AsyncClient, tmp_path: Path):
+async def test_events(buildkit: AsyncClient, tmp_path: Path) -> None:
     locals_ = project(tmp_path / "ctx", f"FROM busybox\nRUN echo {tmp_path.name} && echo two >&2\n")
     async with buildkit.stream(frontend="dockerfile.v0", locals=locals_) as build:
         events = [event async for event in build]
@@ -130,7 +134,7 @@ async def test_events(buildkit: AsyncClient, tmp_path: Path):
     assert {(1, tmp_path.name.encode()), (2, b"two")} <= logs
 
 
-async def test_a_definition_from_bytes(buildkit: AsyncClient, tmp_path: Path):
+async def test_a_definition_from_bytes(buildkit: AsyncClient, tmp_path: Path) -> None:
     (tmp_path / "ctx").mkdir()
     (tmp_path / "ctx" / "file").write_text("content")
     encoded = await anyio.to_thread.run_sync(_copying)
@@ -144,7 +148,7 @@ def _copying() -> bytes:
     return llb.scratch().copy(llb.local(name="src"), "/file", "/copied").marshal().to_bytes()
 
 
-async def test_no_cache_runs_steps_again(buildkit: AsyncClient, tmp_path: Path):
+async def test_no_cache_runs_steps_again(buildkit: AsyncClient, tmp_path: Path) -> None:
     locals_ = project(tmp_path / "ctx", f"FROM busybox\nRUN echo {tmp_path} > /x\n")
 
     async def cached(**options: object) -> bool:
@@ -158,7 +162,7 @@ async def test_no_cache_runs_steps_again(buildkit: AsyncClient, tmp_path: Path):
     assert not await cached(no_cache=True)
 
 
-async def test_cancel_stops_the_step_in_the_daemon(buildkit: AsyncClient, tmp_path: Path):
+async def test_cancel_stops_the_step_in_the_daemon(buildkit: AsyncClient, tmp_path: Path) -> None:
     """R15: the process of the step is gone soon after."""
     mark = f"{len(str(tmp_path))}7654321"
     locals_ = project(tmp_path / "ctx", f"FROM busybox\nRUN sleep {mark}\n")
@@ -186,7 +190,7 @@ def _running(mark: str) -> bool:
     return False
 
 
-async def test_a_failed_run(buildkit: AsyncClient, tmp_path: Path):
+async def test_a_failed_run(buildkit: AsyncClient, tmp_path: Path) -> None:
     """W6: argv, exit code, log tail and the Dockerfile's lines."""
     text = "FROM busybox\nRUN echo why it failed && exit 7\n"
     with pytest.raises(ExecError) as caught:
@@ -202,7 +206,7 @@ async def test_a_failed_run(buildkit: AsyncClient, tmp_path: Path):
     assert error.ref
 
 
-async def test_failures_say_what_to_do(buildkit: AsyncClient, tmp_path: Path):
+async def test_failures_say_what_to_do(buildkit: AsyncClient, tmp_path: Path) -> None:
     async def failing(text: str, kind: type[BuildError], **options: object) -> BuildError:
         with pytest.raises(kind) as caught:
             await buildkit.solve(frontend="dockerfile.v0", locals=project(tmp_path / "ctx", text), **options)  # type: ignore[arg-type]
@@ -228,7 +232,7 @@ async def test_failures_say_what_to_do(buildkit: AsyncClient, tmp_path: Path):
     assert caught.value.name == "dockerfile"
 
 
-async def test_nothing_is_sent_for_arguments_that_can_not_work(buildkit: AsyncClient, tmp_path: Path):
+async def test_nothing_is_sent_for_arguments_that_can_not_work(buildkit: AsyncClient, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file or directory"):
         await buildkit.solve(frontend="dockerfile.v0", locals={"context": tmp_path / "none"})
     with pytest.raises(ConfigError, match="nothing to build"):
@@ -240,7 +244,7 @@ async def test_nothing_is_sent_for_arguments_that_can_not_work(buildkit: AsyncCl
         await buildkit.solve(frontend="dockerfile.v0", outptus="type=local,dest=x")  # type: ignore[call-arg]
 
 
-async def test_entitlements_that_are_granted(buildkit: AsyncClient, tmp_path: Path):
+async def test_entitlements_that_are_granted(buildkit: AsyncClient, tmp_path: Path) -> None:
     text = "FROM busybox\nRUN --security=insecure true\n"
     await buildkit.solve(
         frontend="dockerfile.v0",
@@ -249,7 +253,7 @@ async def test_entitlements_that_are_granted(buildkit: AsyncClient, tmp_path: Pa
     )
 
 
-async def test_many_builds_at_once(buildkit: AsyncClient, tmp_path: Path):
+async def test_many_builds_at_once(buildkit: AsyncClient, tmp_path: Path) -> None:
     async def one(number: int) -> None:
         locals_ = project(
             tmp_path / f"c{number}", f"FROM scratch\nCOPY file /\n# {number}\n", file=f"{number}"
@@ -263,7 +267,7 @@ async def test_many_builds_at_once(buildkit: AsyncClient, tmp_path: Path):
             tasks.start_soon(one, number)
 
 
-def test_the_blocking_client(buildkit_client: Client, tmp_path: Path):
+def test_the_blocking_client(buildkit_client: Client, tmp_path: Path) -> None:
     locals_ = project(tmp_path / "ctx", HELLO)
     assert buildkit_client.info().version.startswith("v")
     assert buildkit_client.workers()[0].platforms

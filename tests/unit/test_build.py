@@ -92,8 +92,9 @@ class FakeChannel:
 
 
 async def nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
+    none: tuple[bytes, ...] = ()
+    for message in none:
+        yield message
 
 
 async def forever() -> bytes:
@@ -126,7 +127,7 @@ def running(channel: FakeChannel, plan: FakePlan, *, watched: bool = False):  # 
     return run_build(channel, plan, watched=watched)  # type: ignore[arg-type]
 
 
-async def test_a_build_that_goes_well():
+async def test_a_build_that_goes_well() -> None:
     plan = FakePlan()
     async with running(FakeChannel(answer, three), plan, watched=True) as build:
         events = [event async for event in build]
@@ -138,7 +139,7 @@ async def test_a_build_that_goes_well():
     assert not plan.abandoned
 
 
-async def test_nobody_need_read_the_events():
+async def test_nobody_need_read_the_events() -> None:
     """R17: Go stalls when nobody reads; here an unread build runs to its end."""
 
     async def many() -> AsyncIterator[bytes]:
@@ -150,7 +151,7 @@ async def test_nobody_need_read_the_events():
             assert (await build.result()).metadata["a"] == "b"
 
 
-async def test_a_failure_is_explained_once_all_progress_is_in():
+async def test_a_failure_is_explained_once_all_progress_is_in() -> None:
     """T16: the last updates come after Solve has failed."""
     solved = anyio.Event()
 
@@ -172,7 +173,7 @@ async def test_a_failure_is_explained_once_all_progress_is_in():
     assert build.progress.log_tail("a") == "the reason"
 
 
-async def test_status_that_never_ends_is_given_up(monkeypatch):
+async def test_status_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """T16."""
     monkeypatch.setattr(build_module, "STATUS_PATIENCE", 0.1)
 
@@ -187,7 +188,7 @@ async def test_status_that_never_ends_is_given_up(monkeypatch):
     assert not channel.status_open
 
 
-async def test_a_failing_status_does_not_fail_the_build():
+async def test_a_failing_status_does_not_fail_the_build() -> None:
     async def breaks() -> AsyncIterator[bytes]:
         yield batch("a")
         raise RPCError("no such job", code="NOT_FOUND")
@@ -196,7 +197,7 @@ async def test_a_failing_status_does_not_fail_the_build():
         await build.result()
 
 
-async def test_cancel_reaches_the_daemon_and_says_so():
+async def test_cancel_reaches_the_daemon_and_says_so() -> None:
     channel, plan = FakeChannel(forever, three), FakePlan()
     with anyio.fail_after(5):
         async with running(channel, plan, watched=True) as build:
@@ -211,7 +212,7 @@ async def test_cancel_reaches_the_daemon_and_says_so():
     assert caught.value.ref == "ref1"
 
 
-async def test_leaving_the_block_cancels():
+async def test_leaving_the_block_cancels() -> None:
     channel = FakeChannel(forever)
     with anyio.fail_after(5):
         async with running(channel, FakePlan()) as build:
@@ -220,16 +221,20 @@ async def test_leaving_the_block_cancels():
     assert build.done
 
 
-async def test_an_error_in_the_block_comes_out_bare_and_cancels():
+async def test_an_error_in_the_block_comes_out_bare_and_cancels() -> None:
     channel = FakeChannel(forever)
-    with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
+
+    async def block() -> None:
         async with running(channel, FakePlan()):
             await anyio.sleep(0.01)
             raise ZeroDivisionError
+
+    with anyio.fail_after(5), pytest.raises(ZeroDivisionError):
+        await block()
     assert channel.solve_cancelled
 
 
-async def test_cancelling_the_caller_cancels_the_build():
+async def test_cancelling_the_caller_cancels_the_build() -> None:
     channel, plan = FakeChannel(forever, three), FakePlan()
     builds: list[Build] = []
 
@@ -247,7 +252,7 @@ async def test_cancelling_the_caller_cancels_the_build():
     assert builds[0].done
 
 
-async def test_a_failing_finish_is_the_builds_failure():
+async def test_a_failing_finish_is_the_builds_failure() -> None:
     class BadPlan(FakePlan):
         async def finish(self, response: dict[str, str]) -> dict[str, str]:
             raise BuildKitError("disk full")

@@ -23,7 +23,7 @@ def events(progress: Progress, **batch: tuple[object, ...]) -> list[object]:
     return list(progress.feed(SolveStatus(**batch)))  # type: ignore[arg-type]
 
 
-def test_a_vertex_starts_and_completes():
+def test_a_vertex_starts_and_completes() -> None:
     progress = Progress()
     waiting, running = Vertex("d", "n"), Vertex("d", "n", started=SECOND)
     ended = Vertex("d", "n", started=SECOND, completed=3 * SECOND)
@@ -36,7 +36,7 @@ def test_a_vertex_starts_and_completes():
     assert progress.vertices == (ended,)
 
 
-def test_several_intervals_add_up():
+def test_several_intervals_add_up() -> None:
     """C30: a vertex can start and complete several times."""
     progress = Progress()
     events(progress, vertexes=(Vertex("d", "n", started=0, completed=2 * SECOND),))
@@ -45,7 +45,7 @@ def test_several_intervals_add_up():
     assert event.duration == 4.0
 
 
-def test_logs_transfers_and_warnings():
+def test_logs_transfers_and_warnings() -> None:
     progress = Progress()
     events(progress, vertexes=(Vertex("d", "n", started=1),))
     assert events(progress, logs=(VertexLog("d", 2, b"x\n"),)) == [Log("d", "n", 2, b"x\n")]
@@ -57,7 +57,7 @@ def test_logs_transfers_and_warnings():
     assert progress.warnings == (warning,)
 
 
-def test_the_log_tail_is_bounded():
+def test_the_log_tail_is_bounded() -> None:
     progress = Progress()
     events(progress, vertexes=(Vertex("d", "n", started=1),))
     for number in range(1000):

@@ -22,7 +22,7 @@ def public_methods(kind: type) -> dict[str, inspect.Signature]:
     }
 
 
-def test_the_public_names_are_sorted_and_there():
+def test_the_public_names_are_sorted_and_there() -> None:
     assert pybuildkit.__all__ == sorted(pybuildkit.__all__)
     for name in pybuildkit.__all__:
         assert getattr(pybuildkit, name) is not None
@@ -30,7 +30,7 @@ def test_the_public_names_are_sorted_and_there():
         _ = pybuildkit.no_such_name
 
 
-def test_both_clients_have_the_same_methods():
+def test_both_clients_have_the_same_methods() -> None:
     """``aclose`` is ``close`` in the blocking world; nothing else differs in name or argument."""
     awaited, blocking = public_methods(AsyncClient), public_methods(Client)
     awaited["close"] = awaited.pop("aclose")
@@ -44,7 +44,7 @@ def test_both_clients_have_the_same_methods():
             assert parameter.annotation == twin.annotation, f"{name}({key})"
 
 
-def test_every_method_of_the_blocking_client_has_a_text():
+def test_every_method_of_the_blocking_client_has_a_text() -> None:
     for name in public_methods(Client):
         assert getattr(Client, name).__doc__, name
 
@@ -53,13 +53,16 @@ def test_every_method_of_the_blocking_client_has_a_text():
     "code",
     [
         "import pybuildkit",
-        "import contextlib, io\nfrom pybuildkit.cli import main\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    main(['--help'])",
+        """
+import contextlib, io
+from pybuildkit.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(['--help'])
+""",
     ],
     ids=["import", "help"],
 )
-def test_heavy_modules_are_not_imported_before_they_are_needed(code):
+def test_heavy_modules_are_not_imported_before_they_are_needed(code: str) -> None:
     report = f"{code}\nimport sys\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout

@@ -39,7 +39,7 @@ def log(digest: str, data: bytes, at: float = 0.0) -> VertexLog:
     return VertexLog(digest, 1, data, START + int(at * SECOND))
 
 
-def test_a_step_with_output():
+def test_a_step_with_output() -> None:
     text = shown(
         SolveStatus(vertexes=(vertex("a", "[1/1] RUN echo"),)),
         SolveStatus(logs=(log("a", b"one\ntwo\n", 0.25), log("a", b"three\n", 12.0))),
@@ -48,7 +48,7 @@ def test_a_step_with_output():
     assert text == "#1 [1/1] RUN echo\n#1 0.250 one\n#1 0.250 two\n#1 12.00 three\n#1 DONE 12.3s\n"
 
 
-def test_cached_cancelled_and_failed_steps():
+def test_cached_cancelled_and_failed_steps() -> None:
     text = shown(
         SolveStatus(vertexes=(vertex("a", "A", 0, 1, cached=True),)),
         SolveStatus(vertexes=(vertex("b", "B", 0, 2, error="solve: context canceled"),)),
@@ -62,7 +62,7 @@ def test_cached_cancelled_and_failed_steps():
     assert " > B:" not in text
 
 
-def test_a_line_that_comes_in_pieces_is_continued_in_place():
+def test_a_line_that_comes_in_pieces_is_continued_in_place() -> None:
     """P17."""
     text = shown(
         SolveStatus(vertexes=(vertex("a", "A"),), logs=(log("a", b"down"),)),
@@ -73,7 +73,7 @@ def test_a_line_that_comes_in_pieces_is_continued_in_place():
     assert text == "#1 A\n#1 0.000 downloaded\n#1 0.000 next\n#1 DONE 1.0s\n"
 
 
-def test_switching_between_steps_is_marked():
+def test_switching_between_steps_is_marked() -> None:
     text = shown(
         SolveStatus(vertexes=(vertex("a", "A"),), logs=(log("a", b"x\n"),)),
         SolveStatus(vertexes=(vertex("b", "B", 0, 1),)),
@@ -82,7 +82,7 @@ def test_switching_between_steps_is_marked():
     assert text == "#1 A\n#1 0.000 x\n#1 ...\n\n#2 B\n#2 DONE 0.1s\n\n#1 A\n#1 DONE 0.5s\n"
 
 
-def test_transfers_print_their_first_line_their_steps_and_their_end():
+def test_transfers_print_their_first_line_their_steps_and_their_end() -> None:
     """P15: five per cent, or five seconds."""
 
     def transfer(current: int, at: int, done: bool = False) -> SolveStatus:
@@ -110,7 +110,7 @@ def test_transfers_print_their_first_line_their_steps_and_their_end():
     ]
 
 
-def test_warnings_are_printed_once_though_the_daemon_repeats_them():
+def test_warnings_are_printed_once_though_the_daemon_repeats_them() -> None:
     """C32."""
     warning = VertexWarning("a", "bad casing")
     text = shown(
@@ -121,7 +121,7 @@ def test_warnings_are_printed_once_though_the_daemon_repeats_them():
     assert text.count("#1 WARN: bad casing\n") == 1
 
 
-def test_a_group_is_one_step():
+def test_a_group_is_one_step() -> None:
     """P19: weak members alone show nothing; it is cached when all members are; the first error is its error."""
     group = ProgressGroup("g", "pull")
     weak = ProgressGroup("g2", "hidden", weak=True)
@@ -136,7 +136,7 @@ def test_a_group_is_one_step():
     assert text.rstrip().endswith("#1 DONE 0.2s")
 
 
-def test_intervals_that_overlap_count_once():
+def test_intervals_that_overlap_count_once() -> None:
     """P20."""
     text = shown(
         SolveStatus(vertexes=(vertex("a", "A", 0, 10),)),
@@ -145,7 +145,7 @@ def test_intervals_that_overlap_count_once():
     assert text.rstrip().endswith("#1 DONE 2.0s")
 
 
-def test_many_lines_do_not_pile_up():
+def test_many_lines_do_not_pile_up() -> None:
     """P24 off: a step that prints a million lines is shown as it goes, and only a tail is kept."""
     stream = io.StringIO()
     display = PlainDisplay(stream)

@@ -21,7 +21,7 @@ from pybuildkit.ui.rawjson import RawJSONDisplay, encode_status
 AT = 1_700_000_000_123_456_000
 
 
-def test_each_message_has_the_keys_of_the_go_structs():
+def test_each_message_has_the_keys_of_the_go_structs() -> None:
     status = SolveStatus(
         vertexes=(Vertex("d", "a<b>&c", ("i",), AT, AT + 1, True, "e", ProgressGroup("g", "G", weak=True)),),
         statuses=(VertexStatus("id", "d", "n", 10, 0, AT, AT, None),),
@@ -73,11 +73,11 @@ def test_each_message_has_the_keys_of_the_go_structs():
     }
 
 
-def test_an_empty_batch_is_an_empty_object():
+def test_an_empty_batch_is_an_empty_object() -> None:
     assert encode_status(SolveStatus()) == "{}"
 
 
-def test_times_are_moved_to_this_clock():
+def test_times_are_moved_to_this_clock() -> None:
     """P5."""
     stream = io.StringIO()
     display = RawJSONDisplay(stream)

@@ -34,18 +34,18 @@ def screen(*pieces: bytes, width: int = 20, height: int = 3) -> list[str]:
         ([b"gone\x1b[2Jkept"], ["    kept"]),
     ],
 )
-def test_shows_what_a_terminal_would(pieces, lines):
+def test_shows_what_a_terminal_would(pieces: list[bytes], lines: list[str]) -> None:
     assert screen(*pieces) == lines
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20))
-def test_never_more_than_the_window_and_never_control_characters(pieces):
+def test_never_more_than_the_window_and_never_control_characters(pieces: list[bytes]) -> None:
     lines = screen(*pieces)
     assert len(lines) <= 3
     assert all(len(line) <= 20 and "\x1b" not in line and "\n" not in line for line in lines)
 
 
-def test_a_megabyte_is_cheap():
+def test_a_megabyte_is_cheap() -> None:
     made = Screen(80, 6)
     for _ in range(1000):
         made.feed(b"x" * 79 + b"\n" + b"y" * 1000)

@@ -33,9 +33,9 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def terminal(monkeypatch) -> Terminal:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     made = Terminal()
-    monkeypatch.setattr(tty.os, "get_terminal_size", lambda _: made.size)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: made.size)
     monkeypatch.setenv("NO_COLOR", "1")
     return made
 
@@ -48,7 +48,7 @@ def ended(digest: str, name: str, seconds: float = 2.0, **rest: object) -> Verte
     return Vertex(digest, name, started=SECOND, completed=int((1 + seconds) * SECOND), **rest)  # type: ignore[arg-type]
 
 
-def test_rows_in_place(terminal):
+def test_rows_in_place(terminal: Terminal) -> None:
     display = TTYDisplay(terminal)
     display.update(SolveStatus(vertexes=(running("a", "[1/2] FROM busybox"),)))
     display.update(SolveStatus(vertexes=(ended("a", "[1/2] FROM busybox"), running("b", "[2/2] RUN x"))))
@@ -64,7 +64,7 @@ def test_rows_in_place(terminal):
     assert all(len(row) < 80 for row in rows)
 
 
-def test_errors_cancels_warnings_and_transfers(terminal):
+def test_errors_cancels_warnings_and_transfers(terminal: Terminal) -> None:
     display = TTYDisplay(terminal)
     display.update(
         SolveStatus(
@@ -87,7 +87,9 @@ def test_errors_cancels_warnings_and_transfers(terminal):
     assert text.endswith("------\n > A:\n0.000 why\n------")
 
 
-def test_a_running_step_has_a_window_for_its_output(terminal, monkeypatch):
+def test_a_running_step_has_a_window_for_its_output(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tty, "REFRESH", 0.0)
     display = TTYDisplay(terminal)
     display.update(SolveStatus(vertexes=(running("a", "RUN make"),)))
@@ -103,7 +105,7 @@ def test_a_running_step_has_a_window_for_its_output(terminal, monkeypatch):
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50), (40, 10), (10, 3)])
-def test_two_hundred_parallel_steps_fit(terminal, width, height):
+def test_two_hundred_parallel_steps_fit(terminal: Terminal, width: int, height: int) -> None:
     """P12: what runs is kept in sight, nothing scrolls, nothing is wider than the terminal."""
     terminal.size = os.terminal_size((width, height))
     display = TTYDisplay(terminal)
@@ -117,7 +119,7 @@ def test_two_hundred_parallel_steps_fit(terminal, width, height):
         assert sum("running" in row for row in rows) == len(rows) - 1
 
 
-def test_a_million_lines_keep_only_a_tail(terminal):
+def test_a_million_lines_keep_only_a_tail(terminal: Terminal) -> None:
     display = TTYDisplay(terminal)
     display.update(SolveStatus(vertexes=(running("a", "A"),)))
     for _ in range(100):
@@ -128,7 +130,7 @@ def test_a_million_lines_keep_only_a_tail(terminal):
     assert row.left_out == 99_000
 
 
-def test_colours_from_the_environment():
+def test_colours_from_the_environment() -> None:
     """P13."""
     assert palette({"NO_COLOR": "1"}).run == ""
     assert palette({}).run == "\x1b[34m"
@@ -137,6 +139,6 @@ def test_colours_from_the_environment():
 
 
 @pytest.mark.parametrize("entry", ["run", "run=mauve", "walk=red", "run=1,2", "run=1,2,300", "run=a,b,c"])
-def test_a_bad_colour_is_named_and_left_out(entry):
+def test_a_bad_colour_is_named_and_left_out(entry: str) -> None:
     with pytest.warns(UserWarning, match="BUILDKIT_COLORS"):
         assert palette({"BUILDKIT_COLORS": entry}) == palette({})
