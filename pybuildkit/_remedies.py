@@ -21,9 +21,11 @@ _EXITS = {
 def exit_remedy(code: int, *, printed: bool | None) -> str:
     """What a command's exit code says, and where to look; ``printed`` is None when nobody listened."""
     known = [_EXITS[code]] if code in _EXITS else []
-    if printed is not None:
-        known.append("its last output follows" if printed else "it printed nothing")
-    return "; ".join(known) or "look at its output"
+    if printed is False:
+        known.append("it printed nothing")
+    if printed is None and not known:
+        known.append("look at its output")
+    return "; ".join(known)
 
 
 _FRONTEND: tuple[tuple[str, str], ...] = (

@@ -152,6 +152,7 @@ class _Failure:
         """An error of that kind, with all that is known."""
         return kind(
             _with_remedy(self.message or "the build failed", remedy),
+            remedy=remedy,
             ref=self.facts.ref,
             vertex=self.vertex.name if self.vertex else "",
             digest=self.vertex.digest if self.vertex else "",

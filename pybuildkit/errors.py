@@ -160,7 +160,8 @@ class BuildError(BuildKitError):
     """A build failed.
 
     Attributes:
-        message: what the daemon said, one text.
+        message: what the daemon said and what to do about it, one text.
+        remedy: what to do alone, the end of the message; empty when only the daemon's words say it.
         ref: the build's id: the key of its history record.
         vertex: the failed vertex' name, empty when no vertex is to blame.
         digest: the failed vertex' digest, empty likewise.
@@ -174,6 +175,7 @@ class BuildError(BuildKitError):
         self,
         message: str,
         *,
+        remedy: str = "",
         ref: str = "",
         vertex: str = "",
         digest: str = "",
@@ -184,6 +186,7 @@ class BuildError(BuildKitError):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.remedy = remedy
         self.ref = ref
         self.vertex = vertex
         self.digest = digest
@@ -194,12 +197,15 @@ class BuildError(BuildKitError):
 
     def __str__(self) -> str:
         """The text with the log's tail and the source lines, ready to print."""
-        parts = [self.message]
+        parts = [self._headline()]
         if self.log:
             parts.append(f"------\n > {self.vertex}:\n{self.log.rstrip()}\n------")
         if self.source is not None:
             parts.append(self.source.render())
         return "\n".join(parts)
+
+    def _headline(self) -> str:
+        return self.message
 
 
 class ExecError(BuildError):
@@ -212,6 +218,10 @@ class ExecError(BuildError):
 
     argv: tuple[str, ...] = ()
     exit_code: int = -1
+
+    def _headline(self) -> str:
+        # Not in the message: whoever has shown the log already prints that alone.
+        return f"{self.message}; its last output follows" if self.log else self.message
 
 
 class FrontendError(BuildError):

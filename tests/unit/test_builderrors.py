@@ -261,6 +261,7 @@ def test_a_failed_command_has_everything() -> None:
     assert (error.argv, error.exit_code, error.log) == (("sh", "-c", "exit 3"), 3, "hello\nbye")
     assert error.source is DOCKERFILE
     assert error.details == details
+    assert (error.message, error.remedy) == (RUN, "")
     assert str(error) == (
         f"{RUN}; its last output follows\n"
         "------\n > [2/2] RUN x:\nhello\nbye\n------\n"
@@ -273,6 +274,7 @@ def test_exit_codes_with_a_meaning() -> None:
     progress = FakeProgress(Vertex("d", error="x"))
     error = build_error("UNKNOWN", RUN, (ExitMessage(137),), progress=progress)
     assert error.message.endswith("do less at a time; it printed nothing")
+    assert error.message == f"{RUN}; {error.remedy}"
 
 
 def test_the_failed_vertex_is_found_without_a_detail() -> None:
