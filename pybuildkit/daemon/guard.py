@@ -117,7 +117,7 @@ def _spawn(plan: Plan) -> int:
             code = EXIT_CANNOT_EXEC
             os.execv(plan.argv[0], plan.argv)  # noqa: S606 - the daemon, as it was told
         except OSError as exc:
-            _say(str(exc))
+            _say(f"can not {'isolate' if code == EXIT_CANNOT_ISOLATE else 'execute'} the daemon: {exc}")
         finally:
             os._exit(code)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])

@@ -78,7 +78,7 @@ class Buildkitd:
         snapshotter: ``overlayfs``, ``native``, ...; by default overlayfs where it works, else native.
         network: what network a RUN has: ``host``, ``cni``, ``bridge``, ``none``, or ``auto``.
         worker: more keys of the section ``worker.oci``.
-        extra_args: more command line arguments.
+        extra_args: more command line arguments; paths in them are absolute, for it runs in ``/``.
         env: more environment variables for the daemon.
         log_file: a file its log is appended to. ``log`` has the tail with and without.
         debug: log more.
@@ -177,6 +177,11 @@ class Buildkitd:
     def version(self) -> str:
         """The daemon's version, as ``v0.32.2``; empty before it has started."""
         return self._version
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon's process is alive."""
+        return self._guarded is not None and self._guarded.alive
 
     @property
     def log(self) -> str:

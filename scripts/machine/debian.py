@@ -33,6 +33,7 @@ PROGRAMS = {
         ),
         Program("git", "git", "tests build from git repositories"),
         Program("dockerd", "docker.io", "tests run a docker engine of their own"),
+        Program("ip", "iproute2", "that engine's containers have a network of their own"),
         Program("ssh-agent", "openssh-client", "tests forward an agent"),
         Program("tmux", "tmux", "tests look at the progress display in a terminal"),
     )

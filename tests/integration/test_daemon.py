@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,7 +174,9 @@ def test_a_killed_daemon_leaves_nothing(registry: Registry, build: Buildctl) -> 
         argv = build.argv(daemon.address, "FROM busybox\nRUN sleep 4712")
         client = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until(lambda: is_sleeping(4712))
+        assert daemon.running
         os.kill(daemon_process(daemon.root), signal.SIGKILL)
+        until(lambda: not daemon.running)
         until(lambda: traces(name) == [])
         assert not is_sleeping(4712)
     client.wait(30)
@@ -358,6 +361,17 @@ def test_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingRequirement, match="needs buildkit-runc or runc, not found: install runc"):
         Buildkitd().start()
+
+
+def test_no_right_to_isolate() -> None:
+    """Root without CAP_SYS_ADMIN, as in a container that is not privileged."""
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None, "util-linux has it"
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pybuildkit.daemon import Buildkitd; Buildkitd().start()"
+    argv = [setpriv, "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", sys.executable, "-c", script]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert "DaemonError: buildkitd ended with code 120 instead of starting: it needs the right" in done.stderr
+    assert "unshare pid namespace: Operation not permitted" in done.stderr
 
 
 # --- what can be set --------------------------------------------------------------------------------------
