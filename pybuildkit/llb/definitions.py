@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pybuildkit._wire import ProtoDecodeError, fields, signed, varint
@@ -105,6 +104,15 @@ class Definition:
         locals: the folders that the client must sync, by name.
     """
 
+    __slots__ = ("_decoded", "_metadata", "_source", "digests", "locals", "ops")
+
+    ops: tuple[bytes, ...]
+    digests: tuple[str, ...]
+    locals: Mapping[str, LocalSource]
+    _metadata: dict[str, bytes]
+    _source: SourceTable | None
+    _decoded: dict[str, OpMetadata]
+
     def __init__(
         self,
         ops: tuple[bytes, ...] = (),
@@ -113,11 +121,16 @@ class Definition:
         source: SourceTable | None = None,
         locals: Mapping[str, LocalSource] | None = None,  # noqa: A002 - what they are called
     ) -> None:
-        self.ops = ops
-        self.digests = _digests(ops) if digests is None else digests
-        self._metadata = dict(metadata or {})
-        self._source = source
-        self.locals: Mapping[str, LocalSource] = dict(locals or {})
+        put = object.__setattr__
+        put(self, "ops", ops)
+        put(self, "digests", _digests(ops) if digests is None else digests)
+        put(self, "locals", dict(locals or {}))
+        put(self, "_metadata", dict(metadata or {}))
+        put(self, "_source", source)
+        put(self, "_decoded", {})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} can not be set: a Definition never changes")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Definition:
@@ -165,10 +178,12 @@ class Definition:
         inputs = inputs_of(self.ops[-1]) if self.ops else []
         return inputs[0][0] if inputs else ""
 
-    @cached_property
+    @property
     def metadata(self) -> Mapping[str, OpMetadata]:
         """What is said of each op, by its digest."""
-        return {digest: OpMetadata.decode(data) for digest, data in self._metadata.items()}
+        if not self._decoded:
+            self._decoded.update({digest: OpMetadata.decode(data) for digest, data in self._metadata.items()})
+        return self._decoded
 
     def encoded_metadata(self, digest: str) -> bytes:
         """What is said of an op, as the message ``OpMetadata``; empty when nothing is."""

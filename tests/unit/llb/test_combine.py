@@ -37,7 +37,7 @@ def test_diff() -> None:
 
 def test_passthrough() -> None:
     """L12: several outputs, dependencies only waited for, empty states left out."""
-    inputs = [
+    inputs: list[llb.State | llb.PassthroughInput] = [
         llb.image("a"),
         llb.PassthroughInput(llb.image("b"), output=False),
         llb.scratch(),

@@ -34,6 +34,8 @@ def test_reads_back() -> None:
     assert again.locations(made.digests[0])[0].ranges == made.locations(made.digests[0])[0].ranges
     assert again.locals.keys() == made.locals.keys() == {"ctx"}
     assert made != "x"
+    with pytest.raises(AttributeError, match="never changes"):
+        made.ops = ()
 
 
 def test_random_map_order_reads_the_same() -> None:
