@@ -86,20 +86,32 @@ class Driver:
 
     def _drive(self) -> None:
         carrier, server = self._carrier, self._server
-        while not self._stopping:
+        while True:
+            # Looked at before hearing: what broke the session before it was closed, while the thread was busy, counts.
+            stopping = self._stopping
             while self._posted:
                 self._posted.popleft()()
-            for data in carrier.take():
-                server.receive(data)
-            if carrier.ended:
+            if self._hear():
                 self.error = self._lost()
+                self._say_goodbye()
                 return
+            if stopping:
+                break
             timeout = server.expire()
             self._gather()
             self._write()
-            if not (server.ready or self._posted):
+            if not (server.ready or self._posted or self._stopping):
                 carrier.wait(timeout)
         self._finish()
+
+    def _hear(self) -> bool:
+        """Take what has arrived; True when the daemon has ended the session.
+
+        A daemon that gives up a session says GOAWAY inside it, and leaves the stream around it open (S9, S14).
+        """
+        for data in self._carrier.take():
+            self._server.receive(data)
+        return self._carrier.ended or self._server.connection.goaway is not None
 
     def _gather(self) -> None:
         """Let machines fill a batch: many small messages then go as one."""
@@ -126,8 +138,14 @@ class Driver:
             lost = SessionError(f"the session with the daemon broke: {error}")
             lost.__cause__ = error
             return lost
-        text = self._server.connection.goaway_text.decode("utf-8", "replace")
-        return SessionError(f"the daemon ended the session{f' ({text})' if text else ''}; its log says why")
+        connection = self._server.connection
+        if connection.goaway is not None:
+            text = connection.goaway_text.decode("utf-8", "replace")
+            return SessionError(
+                f"the daemon gave up the session ({text}): this client did not answer in time, or the daemon "
+                "is stopping; its log says which"
+            )
+        return SessionError("the daemon ended the session; its log says why")
 
     def _finish(self) -> None:
         """End our side, and wait for the daemon to end its own (S12)."""

@@ -210,7 +210,7 @@ class Session:
                 await live.lost()
                 await driver.join()
             tasks.cancel_scope.cancel()
-        if live.error is not None and (body.cancelled_caught or isinstance(failure, Exception)):
+        if live.error is not None and (body.cancelled_caught or isinstance(failure, BuildKitError)):
             raise live.error from failure
         if failure is not None:
             raise failure

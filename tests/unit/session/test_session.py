@@ -20,6 +20,7 @@ from pybuildkit.errors import (
     RPCError,
     SessionError,
 )
+from pybuildkit.http2 import frames
 from pybuildkit.session import driver
 from pybuildkit.session.calls import AsyncCall, Call, Code, Service, Status, StatusError
 from pybuildkit.session.session import Session, new_id
@@ -443,8 +444,7 @@ async def broken_by(how: str) -> BuildKitError:
                 daemon._to_client.append(b"\x0a\xff")
                 daemon._news.set()
             elif how == "goaway":
-                daemon.send_raw(b"\0\0\x0b\x07" + bytes(9) + b"\0\0\0\x0bbye")
-                daemon.end()
+                daemon.send_raw(frames.goaway(0, 0, b"client transport shutdown"))
             await anyio.sleep_forever()
     assert not session_threads()
     return caught.value
@@ -465,7 +465,11 @@ async def broken_by(how: str) -> BuildKitError:
             ProtocolError,
             "the session's stream carries no BytesMessage: a varint is cut off or too long",
         ),
-        ("goaway", SessionError, "the daemon ended the session (bye); its log says why"),
+        (
+            "goaway",
+            SessionError,
+            "the daemon gave up the session (client transport shutdown): this client did not answer in time, or the daemon is stopping; its log says which",
+        ),
     ],
 )
 async def test_a_session_that_breaks_ends_the_block(how: str, kind: type[BuildKitError], text: str) -> None:
