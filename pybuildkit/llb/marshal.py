@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pybuildkit._wire import varint
@@ -59,7 +60,7 @@ class Marshaler:
         made = constraints or Constraints()
         if made.locations is not None:
             raise DefinitionError("location= belongs to one op, it can not be given to marshal")
-        self.default_platform = made.platform or Platform.host().normalized()
+        self.default_platform = made.platform or _usual_platform()
         self.resolver = resolver
         self.caps = caps
         self.unique_id = unique_id or "".join(secrets.choice(_ALPHABET) for _ in range(25))
@@ -277,6 +278,12 @@ class Marshaler:
     @staticmethod
     def _digest(op: bytes) -> bytes:
         return b"sha256:" + hashlib.sha256(op).hexdigest().encode()
+
+
+def _usual_platform() -> Platform:
+    """This machine's platform, as in Go (§3.7 item 1); but containers on a Mac are Linux."""
+    host = Platform.host().normalized()
+    return replace(host, os="linux") if host.os == "darwin" else host
 
 
 def _merge(known: int | OpMetadata, more: int | OpMetadata) -> int | OpMetadata:

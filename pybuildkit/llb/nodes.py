@@ -128,8 +128,9 @@ class LocalNode(SourceNode):
         if isinstance(source, str):
             source = os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - links stay as they are
             name = name or local_name(source)
-        m.add_local(name, source)
         attrs, caps = self.attrs, self.caps
+        if source is not None or "local.session" not in attrs:
+            m.add_local(name, source)
         if "local.session" not in attrs:
             unique = self.constraints.unique_id if self.constraints is not None else ""
             attrs = {**attrs, "local.unique": (unique or m.unique_id).encode()}

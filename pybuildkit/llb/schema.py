@@ -141,12 +141,16 @@ def inputs_of(op: bytes) -> list[tuple[str, int]]:
 
 
 def local_name(op: bytes) -> str:
-    """The name of the client's folder that an op is, empty for all others."""
+    """The name of the folder that an op takes from the client that solves it, empty for all others.
+
+    One that is bound to a session is taken from that.
+    """
     for number, value in fields(op):
         if number == 3 and isinstance(value, bytes):
-            identifier = dict(fields(value)).get(1, b"")
-            if isinstance(identifier, bytes) and identifier.startswith(b"local://"):
-                return identifier[8:].decode()
+            source = decode("SourceOp", value)
+            identifier = source.get("identifier", "")
+            if identifier.startswith("local://") and "local.session" not in source.get("attrs", {}):
+                return str(identifier[8:])
     return ""
 
 

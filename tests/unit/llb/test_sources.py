@@ -178,8 +178,17 @@ def test_local_trees_and_clashing_names() -> None:
     assert marshal(both).locals["docs"].source is tree
     with pytest.raises(DefinitionError, match="'docs' stands for"):
         marshal(llb.merge(llb.local(tree), llb.local(Tree())))
-    named = llb.merge(llb.local(name="docs", session="s"), llb.local(tree))
+    named = llb.merge(llb.local(name="docs"), llb.local(tree))
     assert marshal(named).locals["docs"].source is tree
+
+
+def test_a_folder_of_another_session_is_not_asked_of_the_client() -> None:
+    """L42: also not when the definition is read back."""
+    state = llb.merge(llb.local(name="theirs", session="s"), llb.local(name="mine"))
+    made = marshal(state)
+    assert made.locals.keys() == {"mine"}
+    assert llb.Definition.from_bytes(made.to_bytes()).locals.keys() == {"mine"}
+    assert marshal(llb.definition(made)).locals.keys() == {"mine"}
 
 
 def test_git_identifier_does_not_depend_on_the_protocol() -> None:

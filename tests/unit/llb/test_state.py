@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
 from pybuildkit import llb
 from pybuildkit.errors import DefinitionError
+from pybuildkit.platforms import Platform
 from tests.unit.llb.reading import caps, marshal, metadata, op, ops, what
 
 
@@ -119,6 +121,14 @@ def test_platform_is_normalised() -> None:
     """L27."""
     assert str(llb.scratch().platform("linux/aarch64").config().platform) == "linux/arm64"
     assert llb.scratch().config().platform is None
+
+
+@pytest.mark.parametrize(("host", "usual"), [("linux/arm64", "arm64"), ("darwin/arm64", "arm64")])
+def test_the_usual_platform_is_this_machine_s(monkeypatch: pytest.MonkeyPatch, host: str, usual: str) -> None:
+    """§3.7 item 1; on a Mac, Linux."""
+    monkeypatch.setattr(Platform, "host", classmethod(lambda cls: Platform.parse(host)))
+    (image, _) = [json.loads(line)["Op"] for line in llb.image("a").to_json().splitlines()]
+    assert image["platform"] == {"Architecture": usual, "OS": "linux"}
 
 
 def test_image_config() -> None:
