@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["ProtoDecodeError", "field_bytes", "field_varint", "fields", "first", "read_varint", "signed", "strings", "varint"]
+__all__ = [
+    "ProtoDecodeError",
+    "field_bytes",
+    "field_varint",
+    "fields",
+    "first",
+    "read_varint",
+    "signed",
+    "strings",
+    "varint",
+]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
-_SMALL = tuple(
-    bytes([n]) if n < 0x80 else bytes([n & 0x7F | 0x80, n >> 7]) for n in range(1 << 14)
-)
+_SMALL = tuple([bytes((n,)) for n in range(0x80)])
 
 
 class ProtoDecodeError(ValueError):
@@ -23,8 +31,10 @@ class ProtoDecodeError(ValueError):
 
 def varint(value: int) -> bytes:
     """Encode an integer; a negative one takes ten bytes, as int32 and int64 do."""
-    if 0 <= value < 16384:
+    if 0 <= value < 128:
         return _SMALL[value]
+    if 0 <= value < 16384:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     if value < 0:
         value &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()

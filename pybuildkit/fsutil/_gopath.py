@@ -5,7 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["BadPatternError", "check_pattern", "clean", "has_wildcards", "join", "match_name", "trim_space"]
+__all__ = [
+    "BadPatternError",
+    "RegexError",
+    "check_pattern",
+    "clean",
+    "has_wildcards",
+    "join",
+    "match_name",
+    "trim_space",
+]
 
 # unicode.IsSpace: str.strip() would take U+001C to U+001F as well.
 _SPACE = (
@@ -18,6 +27,10 @@ _SLASH, _OPEN, _CLOSE, _ANY, _ESCAPE, _CARET, _DASH = b"/[]?\\^-"
 
 class BadPatternError(ValueError):
     """A pattern is not written as it must be."""
+
+
+class RegexError(ValueError):
+    """Go would not compile what moby makes of a pattern, or it is too big for us."""
 
 
 def trim_space(text: str) -> str:

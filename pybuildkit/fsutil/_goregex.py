@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
+from pybuildkit.fsutil._gopath import RegexError
+
 __all__ = [
     "Assertion",
     "Chars",
@@ -56,10 +58,6 @@ _POSIX: dict[str, Ranges] = {
     "xdigit": [(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)],
 }
 _C_ESCAPES = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
-
-
-class RegexError(ValueError):
-    """Go would not compile it."""
 
 
 @dataclass(frozen=True, slots=True)

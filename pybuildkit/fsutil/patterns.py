@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from pybuildkit.errors import ConfigError
-from pybuildkit.fsutil._gopath import BadPatternError, check_pattern, clean, trim_space
-from pybuildkit.fsutil._goregex import RegexError, parse
-from pybuildkit.fsutil._regexmatch import Plan, plan
+from pybuildkit.fsutil._gopath import BadPatternError, RegexError, check_pattern, clean, trim_space
+
+if TYPE_CHECKING:
+    from pybuildkit.fsutil._regexmatch import Plan
 
 __all__ = ["Pattern", "PatternMatcher"]
 
@@ -22,8 +23,7 @@ Test = Callable[[str], object]
 """Tells by its truth whether a path is matched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """One pattern, cleaned.
 
     Attributes:
@@ -139,16 +139,16 @@ def _bad(pattern: Pattern) -> ConfigError:
 # --- compiling ---
 
 
-@dataclass(frozen=True, slots=True)
 class _Tests:
     """What is known of the patterns of a run so far, by kind."""
 
-    exact: set[str] = field(default_factory=set)
-    prefixes: list[str] = field(default_factory=list)
-    suffixes: list[str] = field(default_factory=list)
-    expressions: list[str] = field(default_factory=list)  # for re.match, which decides alone
-    hasty: list[tuple[str, Test]] = field(default_factory=list)  # likewise, but for paths without a newline
-    slow: list[Test] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.exact: set[str] = set()
+        self.prefixes: list[str] = []
+        self.suffixes: list[str] = []
+        self.expressions: list[str] = []  # for re.match, which decides alone
+        self.hasty: list[tuple[str, Test]] = []  # likewise, but for paths without a newline
+        self.slow: list[Test] = []
 
     def test(self) -> Test | None:
         """One function for all, None when there are none."""
@@ -224,6 +224,10 @@ def _compile(pattern: Pattern, known: _Tests) -> None:
         if suffix.startswith("/"):
             known.exact.add(suffix[1:])
     else:
+        # Imported here: most lists have none of this kind.
+        from pybuildkit.fsutil._goregex import parse
+        from pybuildkit.fsutil._regexmatch import plan
+
         chosen = plan(parse(expression))
         if chosen.text is None:
             known.slow.append(_slow(pattern, chosen))

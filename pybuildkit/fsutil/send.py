@@ -47,7 +47,7 @@ CHUNK = 256 << 10
 PATIENCE = 0.05
 """Seconds after which ``pull`` returns with what it has: a slow disk must not keep the thread from other calls."""
 
-_PREFIX = tuple(b"\0" + size.to_bytes(4, "big") for size in range(2048))
+_PREFIX = tuple([b"\0" + size.to_bytes(4, "big") for size in range(512)])
 _REQUEST = encode_request(1)[:-1]
 
 
@@ -215,7 +215,7 @@ class Sender:
                 break
             packet = encode_stat_packet(stat)
             size = len(packet)
-            add(_PREFIX[size] if size < 2048 else _prefix(size))
+            add(_PREFIX[size] if size < 512 else _prefix(size))
             add(packet)
             told(None if stat.mode & MODE_TYPE else stat.path)
             size_told(stat.size)
@@ -317,7 +317,7 @@ class _Output:
         """Add a packet, given in two parts."""
         size = len(head) + len(data)
         self.size += size
-        self.parts += (_PREFIX[size] if size < 2048 else _prefix(size), head, data)
+        self.parts += (_PREFIX[size] if size < 512 else _prefix(size), head, data)
 
     def add_big(self, head: bytes, data: Buffer) -> None:
         """Add a packet whose data is not worth a copy."""

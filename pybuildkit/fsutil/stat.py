@@ -185,8 +185,8 @@ LIST_END = b""
 FIN = b"\x08\x03"
 """The FIN packet (S51)."""
 
-_PATH_HEAD = (b"", *(b"\x0a" + varint(n) for n in range(1, 4097)))
-_STAT_HEAD = tuple(b"\x12" + varint(n) for n in range(1024))
+_PATH_HEAD = (b"", *[b"\x0a" + varint(n) for n in range(1, 256)])
+_STAT_HEAD = tuple([b"\x12" + varint(n) for n in range(512)])
 _mode_fields: dict[int, bytes] = {}
 
 
@@ -227,7 +227,7 @@ def encode_stat(stat: Stat) -> bytes:
     try:
         name = path.encode()
         out = (
-            (_PATH_HEAD[len(name)] if len(name) < 4097 else b"\x0a" + varint(len(name)))
+            (_PATH_HEAD[len(name)] if len(name) < 256 else b"\x0a" + varint(len(name)))
             + name
             + (_mode_fields.get(mode) or _mode_field(mode))
         )
@@ -271,7 +271,7 @@ def encode_stat_packet(stat: Stat) -> bytes:
     """
     body = encode_stat(stat)
     size = len(body)
-    return (_STAT_HEAD[size] if size < 1024 else b"\x12" + varint(size)) + body
+    return (_STAT_HEAD[size] if size < 512 else b"\x12" + varint(size)) + body
 
 
 def encode_request(file_id: int) -> bytes:
