@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import anyio
+from anyio import to_thread
 
 from pybuildkit.control.workers import (
     INFO,
@@ -132,7 +133,7 @@ class AsyncClient:
         from pybuildkit.rpc.aio import AioChannel
         from pybuildkit.transport import default_address, dial
 
-        address = self._given_address or default_address()
+        address = self._given_address or await to_thread.run_sync(default_address)
         if address is None:
             from pybuildkit.daemon import Buildkitd
 
@@ -288,7 +289,7 @@ class AsyncClient:
         from pybuildkit.planning import plan_for
 
         channel = self._connected()
-        progress = options.pop("progress", None)
+        progress: Any = options.pop("progress", None)
         display = None
         if isinstance(progress, str):
             from pybuildkit.ui import open_display
