@@ -17,10 +17,12 @@ import pytest
 from pybuildkit.control.solve import SOLVE, SolveRequest
 from pybuildkit.daemon import Buildkitd
 from pybuildkit.errors import ConnectionLost, RPCError, SessionError
+from pybuildkit.fsutil.directory import Directory
 from pybuildkit.rpc.aio import AioChannel
 from pybuildkit.rpc.channel import Channel
 from pybuildkit.session.calls import Call
 from pybuildkit.session.carrier import CarrierFactory
+from pybuildkit.session.filesync import FileSync
 from pybuildkit.session.secrets import SecretsService
 from pybuildkit.session.session import Session, new_id
 from pybuildkit.session.socketcarrier import on_endpoint
@@ -139,6 +141,45 @@ async def test_a_session_lives_as_long_as_it_is_needed(way: Way) -> None:
         await way.solve(session, graph, result)
         graph, result = needs_secret("true # and again")
         await way.solve(session, graph, result)
+
+
+def big_folder(tmp_path: Path) -> Path:
+    """400 MB."""
+    folder = tmp_path / "big"
+    folder.mkdir()
+    with (folder / "file").open("wb") as file:
+        file.truncate(400 << 20)
+    return folder
+
+
+async def test_health_is_answered_while_a_transfer_runs_at_full_speed(way: Way, tmp_path: Path) -> None:
+    """T6, S9, S10: the daemon waits one second for each answer, and drops the session at the first miss."""
+    folder = Directory(big_folder(tmp_path))
+    session = Session([FileSync(lambda name: folder)], health_timeout=1)
+    started = time.monotonic()
+    async with session.open(way.carrier) as live:
+        # Under a new name each time: the daemon has nothing to compare with.
+        while time.monotonic() - started < 4:
+            graph = RawGraph()
+            await way.solve(session, graph, graph.local(f"big-{new_id()}"))
+    assert live.error is None
+
+
+async def test_a_stalled_event_loop_does_not_stall_a_connection_of_its_own(
+    buildkitd: BuildkitdService,
+) -> None:
+    """Session-speed, point 3: what the user's code does in the loop does not matter to the session's thread."""
+    session = Session(health_timeout=1)
+    graph = RawGraph()
+    result = graph.shell(graph.busybox(), "sleep 4")
+    async with (
+        way_to(buildkitd.address, "own connection") as way,
+        session.open(way.carrier),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(way.solve, session, graph, result)
+        await anyio.sleep(0.5)
+        time.sleep(3)  # noqa: ASYNC251 - on purpose
 
 
 class Stuck:

@@ -8,6 +8,8 @@ import tracemalloc
 import anyio
 import pytest
 
+from pybuildkit.errors import ProtocolError
+from pybuildkit.http2 import frames
 from pybuildkit.session.calls import AsyncCall, Call
 from tests.support import fakedaemon
 from tests.support.fakedaemon import DaemonCall, FakeDaemon, fake_daemon, serve_handler, serve_machine
@@ -198,3 +200,31 @@ async def test_memory_stays_flat_both_ways() -> None:
         finally:
             tracemalloc.stop()
     assert peak < 24 * MIB
+
+
+async def test_answers_wait_for_the_window_of_what_carries_the_session() -> None:
+    """Session-speed's trap: PING and SETTINGS answers cost the outer window, too; beyond it the daemon resets all."""
+    async with fake_daemon(serve_machine(BULK, Source)) as daemon, daemon.call(BULK) as call:
+        await call.send(b"")
+        daemon.pause()
+        await anyio.sleep(0.2)
+        for _ in range(100):
+            daemon.send_raw(frames.ping(b"12345678", ack=False) + frames.settings({}))
+        await anyio.sleep(0.1)
+        daemon.resume()
+        await read(call, 4 * MIB)
+        assert (await daemon.unary(CHECK))[0] == b"\x08\x01"
+        assert daemon.session is not None
+        assert daemon.session.error is None
+
+
+async def test_a_daemon_that_only_asks_is_thrown_out() -> None:
+    """Answers that pile up because nobody reads them are bounded: a megabyte."""
+    with pytest.raises(ProtocolError, match="answers are asked for faster than they are read"):  # noqa: PT012
+        async with fake_daemon() as daemon:
+            daemon.pause()
+            pings = frames.ping(b"12345678", ack=False) * 10_000
+            for _ in range(30):
+                daemon.send_raw(pings)
+                await anyio.sleep(0.001)
+            await anyio.sleep(10)
