@@ -106,11 +106,14 @@ def _spawn(plan: Plan) -> int:
         _check(_libc.unshare(CLONE_NEWPID), "unshare pid namespace")
     # Held back until the child is the daemon: a stop that comes at once must neither be lost nor handled here.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    # Its writing end stays open as long as the guard lives; nothing is ever written.
+    life, held = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = EXIT_CANNOT_ISOLATE
         try:
-            _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+            os.close(held)
+            _die_with_guard(life)
             if plan.isolate:
                 _enter_namespaces()
             _restore_defaults()
@@ -120,8 +123,21 @@ def _spawn(plan: Plan) -> int:
             _say(f"can not {'isolate' if code == EXIT_CANNOT_ISOLATE else 'execute'} the daemon: {exc}")
         finally:
             os._exit(code)
+    os.close(life)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     return pid
+
+
+def _die_with_guard(life: int) -> None:
+    """In the child: be killed when the guard ends, also if it has ended a moment ago.
+
+    Then the signal never comes. The parent's process id does not tell: from inside the namespace it is 0.
+    """
+    _check(_libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    watch = select.poll()
+    watch.register(life, select.POLLIN)
+    if watch.poll(0):
+        os._exit(0)
 
 
 def _enter_namespaces() -> None:

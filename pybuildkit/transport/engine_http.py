@@ -60,14 +60,8 @@ async def request(engine: Engine, method: str, path: str, body: Mapping[str, obj
         # By HTTP/1.0 the answer is never chunked, and ends with the connection.
         async with await _connect(engine) as stream:
             await stream.send(_head(engine, method, path, body, "HTTP/1.0"))
-            status, rest = await _read_head(engine, stream)
-            content = bytearray(rest)
-            while len(content) < _BODY_LIMIT:
-                try:
-                    content += await stream.receive()
-                except anyio.EndOfStream:
-                    break
-            return Answer(status, bytes(content))
+            head = await _read_head(engine, stream)
+            return Answer(head.status, await _read_body(stream, head, _BODY_LIMIT))
 
 
 @asynccontextmanager
@@ -86,11 +80,13 @@ async def upgrade(engine: Engine, path: str, body: Mapping[str, object]) -> Asyn
             await stream.send(
                 _head(engine, "POST", path, body, "HTTP/1.1", ("Upgrade: tcp", "Connection: Upgrade"))
             )
-            status, rest = await _read_head(engine, stream)
-        if status in (101, 200):  # engines that do not know Upgrade answer 200, and stream all the same
-            yield Upgraded(stream, rest)
-        else:
-            yield Answer(status, rest)
+            head = await _read_head(engine, stream)
+            upgraded = head.status in (
+                101,
+                200,
+            )  # who does not know Upgrade answers 200, and streams all the same
+            content = head.rest if upgraded else await _read_body(stream, head, head.length)
+        yield Upgraded(stream, content) if upgraded else Answer(head.status, content)
 
 
 class _translated:  # noqa: N801 - used as a function
@@ -144,15 +140,39 @@ def _head(
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def _read_head(engine: Engine, stream: ByteStream) -> tuple[int, bytes]:
-    """The status, and the bytes behind the headers that have come along."""
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What stands before a body: the status, its length, 0 when that is not said, and the first bytes of it."""
+
+    status: int
+    length: int
+    rest: bytes
+
+
+async def _read_head(engine: Engine, stream: ByteStream) -> _Head:
     head = bytearray()
-    while b"\r\n\r\n" not in head:
-        if len(head) > _HEAD_LIMIT:
-            break
+    while b"\r\n\r\n" not in head and len(head) <= _HEAD_LIMIT:
         head += await stream.receive()
-    lines, _, rest = bytes(head).partition(b"\r\n\r\n")
-    words = lines.split(b"\r\n", 1)[0].split(b" ", 2)
+    text, _, rest = bytes(head).partition(b"\r\n\r\n")
+    first, *lines = text.split(b"\r\n")
+    words = first.split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
         raise ConnectError(f"what answers at {engine.text} is not a docker engine", address=engine.text)
-    return int(words[1]), rest
+    lengths = [
+        value
+        for name, _, value in (line.partition(b":") for line in lines)
+        if name.lower() == b"content-length"
+    ]
+    length = int(lengths[0]) if lengths and lengths[0].strip().isdigit() else 0
+    return _Head(int(words[1]), length, rest)
+
+
+async def _read_body(stream: ByteStream, head: _Head, limit: int) -> bytes:
+    """The body up to so many bytes, or to its end."""
+    body = bytearray(head.rest)
+    while len(body) < limit:
+        try:
+            body += await stream.receive()
+        except anyio.EndOfStream:
+            break
+    return bytes(body)

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,26 @@ class Engine:
         self.processes = 0
 
     async def serve(self, stream: ByteStream) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            await self._serve(stream)
+
+    async def _serve(self, stream: ByteStream) -> None:
         async with stream:
             head, body = await self._read(stream)
             method, path, _ = head.split(" ", 2)
             self.asked.append((f"{method} {path}", json.loads(body) if body else None))
             if path.endswith("/start"):
-                await stream.send(f"HTTP/1.1 {self.start_status} X\r\nUpgrade: tcp\r\n\r\n".encode())
                 if self.start_status >= 300:
-                    await stream.send(b'{"message": "can not start"}')
+                    refusal = b'{"message": "can not start"}'
+                    await stream.send(b"HTTP/1.1 500 X\r\ncontent-length: %d\r\n\r\n" % len(refusal))
+                    await anyio.sleep(0.01)
+                    await stream.send(refusal)
+                    await stream.receive()  # as HTTP/1.1 has it, the connection is kept
                     return
+                await stream.send(b"HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n")
                 self.processes += 1
                 try:
                     await self.run(stream)
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    pass
                 finally:
                     self.processes -= 1
                 return
