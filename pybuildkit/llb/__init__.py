@@ -1,7 +1,7 @@
 """Graphs: what a build does, as values.
 
-A ``State`` is a file system that some operations yield. Sources begin one, methods go on from it, and nothing happens
-before a client solves it::
+A ``State`` is a file system that some operations yield. Sources begin one, methods go on from it, and nothing
+happens before a client solves it::
 
     from pybuildkit import llb
 
@@ -9,8 +9,9 @@ before a client solves it::
     built = base.run("make", mounts={"/src": llb.local("."), "/root/.cache": llb.cache("make")})
     result = llb.scratch().copy(built, "/usr/local/bin/app", "/")
 
-The ops are byte for byte those of Go's ``client/llb``: the same digests, the same caches. Everything here is pure: no
-network, no daemon, and no file is read except the Python files that made a graph, for the lines that errors show.
+The ops are byte for byte those of Go's ``client/llb``: the same digests, the same caches. Everything here is
+pure: no network, no daemon, and no file is read except the Python files that made a graph, for the lines that
+errors show.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Capability ids as bits: every op records which features of the daemon it needs (L84, appendix A).
 
-A set of ids is an ``int`` here, because sets are joined for every op of a graph; the bytes that go into the metadata
-are made once per combination.
+A set of ids is an ``int`` here, because sets are joined for every op of a graph; the bytes that go into the
+metadata are made once per combination.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Bytes of LLB messages, and the checks of the values that go into them.
 
-The encoder is by hand because op bytes are hashed, and no protobuf runtime of Python writes them as Go does: Go
-puts the members of a oneof last (T1) and sorts maps by their keys' bytes, each entry with key and value (T2). Texts
-are turned into bytes by the call that gets them, so that a bad one is refused there and marshalling only joins.
+The encoder is by hand because op bytes are hashed, and no protobuf runtime of Python writes them as Go does:
+Go puts the members of a oneof last (T1) and sorts maps by their keys' bytes, each entry with key and value
+(T2). Texts are turned into bytes by the call that gets them, so that a bad one is refused there and
+marshalling only joins.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def text(value: str, what: str) -> bytes:
         what: what it is, for the error: ``"argument"``.
 
     Raises:
-        DefinitionError: it is no text, or holds a NUL or a lone surrogate, which protobuf can not carry (§3.7 item 3).
+        DefinitionError: it is no text, or holds a NUL, or a lone surrogate, which protobuf can not carry.
     """
     try:
         encoded = value.encode()
@@ -104,7 +105,7 @@ def map_strings(tag: bytes, entries: Mapping[str, bytes]) -> bytes:
 
 
 def go_json(value: object) -> str:
-    """JSON as Go's ``encoding/json`` writes it: compact, with ``<``, ``>``, ``&`` escaped, the rest in UTF-8 (T17)."""
+    """JSON as Go's ``encoding/json`` writes it: compact, with ``<``, ``>`` and ``&`` escaped (T17)."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_GO_ESCAPES)
 
 

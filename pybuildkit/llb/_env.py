@@ -1,8 +1,8 @@
 """Environment variables as a persistent list: adding one shares everything before it.
 
-The order is that of the last assignment: assigning again moves a variable to the end (L24). The bytes for the op are
-made once per list and, for a new variable, from the bytes of the list before it: Go walks all earlier assignments for
-every op instead, which makes long graphs quadratic.
+The order is that of the last assignment: assigning again moves a variable to the end (L24). The bytes for the
+op are made once per list and, for a new variable, from the bytes of the list before it: Go walks all earlier
+assignments for every op instead, which makes long graphs quadratic.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ __all__ = ["Env", "encode_item", "encode_items"]
 Items = tuple[tuple[str, bytes], ...]
 
 _TAG = b"\x12"  # Meta.env
-# A list that far from the next one with a table makes the one before it have a table too, for its other children.
+# A list that far from the next one with a table makes the one before it have a table too, for its other
+# children.
 _FAR = 8
 
 

@@ -1,8 +1,8 @@
 """The Python line that made an op: noted when the op is made, looked up when a graph is marshalled.
 
-Noting must be cheap, as it is done for every op: it keeps the code object and the offset of the running instruction, and
-no frame. Lines are then found in one pass over each code object. (``frame.f_lineno`` would search the code from its start
-at every op: quadratic in the length of a script.)
+Noting must be cheap, as it is done for every op: it keeps the code object and the offset of the running
+instruction, and no frame. Lines are then found in one pass over each code object. (``frame.f_lineno`` would
+search the code from its start at every op: quadratic in the length of a script.)
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _enabled = True
 def set_frame_capture(enabled: bool) -> bool:
     """Turn the noting of Python lines on or off for this process.
 
-    Off, graphs are built a little faster and carry no trace of the Python files that made them; a failed step then
-    says nothing of its line. Explicit locations are not affected.
+    Off, graphs are built a little faster and carry no trace of the Python files that made them; a failed step
+    then says nothing of its line. Explicit locations are not affected.
 
     Returns:
         Whether it was on before.
@@ -51,7 +51,7 @@ def capture() -> Frame | None:
 
 
 def lines_of(code: CodeType, offsets: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """First and last line of the statements at those offsets of a code object; offsets without a line are left out."""
+    """First and last line of what is at those offsets of a code object; offsets without a line are left out."""
     wanted = {offset // 2: offset for offset in offsets}
     found: dict[int, tuple[int, int]] = {}
     for index, (line, end, _, _) in enumerate(code.co_positions()):

@@ -31,7 +31,8 @@ class Locations:
     def __init__(self) -> None:
         self._places: dict[str, tuple[Frame | SourceLocation, ...]] = {}
         self._maps: dict[SourceMap, SourceInfo] = {}
-        # In the order of their first use, which is the order of the table: an op may get places after a later one.
+        # In the order of their first use, which is the order of the table: an op may get places after a later
+        # one.
         self._files: dict[SourceMap | str, None] = {}
 
     def add(self, digest: str, locations: Iterable[SourceLocation]) -> None:

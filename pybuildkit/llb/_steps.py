@@ -37,8 +37,8 @@ class OwnerOptions(TypedDict, total=False):
     """Options of actions that make a file.
 
     Attributes:
-        chown: its owner: ``"user"``, ``"user:group"``, an id, or a pair, of which the user may be None. Names are looked up in the state's own
-            ``/etc/passwd`` and ``/etc/group``.
+        chown: its owner: ``"user"``, ``"user:group"``, an id, or a pair, of which the user may be None. Names
+            are looked up in the state's own ``/etc/passwd`` and ``/etc/group``.
         created_time: its time: an aware ``datetime``, or nanoseconds since 1970 as ``time.time_ns`` gives.
     """
 

@@ -48,7 +48,7 @@ class Passthrough(State):
 
 
 def merge(*states: State, **options: Unpack[OpOptions]) -> State:
-    """Layers over one another, later ones on top, without copying: changing one leaves the others cached (L10).
+    """Layers over one another, later ones on top, without copying: a change leaves the others cached (L10).
 
     Empty states are left out. The result goes on with the first state's settings.
 
@@ -96,8 +96,8 @@ def passthrough(
 
     Args:
         id: a name for it, part of its cache key.
-        inputs: states to give on, and as ``PassthroughInput(state, output=False)`` states only to wait for. Empty states
-            are left out.
+        inputs: states to give on, and as ``PassthroughInput(state, output=False)`` states only to wait for.
+            Empty states are left out.
         options: see ``OpOptions``.
 
     Raises:

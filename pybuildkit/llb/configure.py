@@ -67,7 +67,7 @@ class Configure(Mount):
         return self._change("platform", as_platform(platform).normalized())
 
     def network(self, mode: Network) -> State:
-        """Set how commands reach the network: ``sandbox``, ``none``, or ``host``, which needs an entitlement."""
+        """Set how commands reach the network: ``sandbox``, ``none``, ``host``; that needs an entitlement."""
         return self._change("network", values.check_network(mode))
 
     def security(self, mode: Security) -> State:
@@ -79,7 +79,7 @@ class Configure(Mount):
         return self._change("hosts", (values.check_host(host, address),))
 
     def ulimit(self, name: UlimitName, soft: int, hard: int | None = None) -> State:
-        """Add a limit for the processes of commands; ``hard`` is ``soft`` when not given, -1 is unlimited (L29)."""
+        """Add a limit for processes (L29); ``hard`` is ``soft`` when not given, -1 is unlimited."""
         return self._change("ulimits", (values.check_ulimit(name, soft, hard),))
 
     def cgroup_parent(self, path: str) -> State:
@@ -118,7 +118,8 @@ class Configure(Mount):
         """The settings, for reading.
 
         Args:
-            resolver: looks up the configuration of images, when the state builds on one with ``resolve=True``.
+            resolver: looks up the configuration of images, when the state builds on one with
+                ``resolve=True``.
 
         Raises:
             DefinitionError: it builds on such an image, and there is no resolver.

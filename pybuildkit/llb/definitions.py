@@ -134,7 +134,7 @@ class Definition:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Definition:
-        """Read a ``pb.Definition``, as ``to_bytes`` and Go's ``llb.WriteTo`` write it; ops are kept as they are.
+        """Read a ``pb.Definition``, ours or one of Go's ``llb.WriteTo``; ops are kept as they are.
 
         Raises:
             DefinitionError: it is none.
@@ -227,7 +227,7 @@ class Definition:
         return to_dot(self)
 
     def to_json(self) -> str:
-        """The graph as JSON, one op in a line, as ``buildctl debug dump-llb`` prints it, and what that leaves out."""
+        """The graph as JSON, one op in a line: what ``buildctl debug dump-llb`` prints, and what it leaves out."""
         from pybuildkit.llb.dumping import to_json
 
         return to_json(self)

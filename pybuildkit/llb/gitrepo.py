@@ -77,13 +77,13 @@ def git(
 ) -> State:
     """A git repository's files.
 
-    An address with ``ssh://``, or as ``git@host:path``, uses an SSH agent of the client. Go's client then asks the host
-    for its key over the network while it makes the graph; here nothing is asked (L7): give ``known_hosts``, or the daemon
-    trusts whatever key the host shows.
+    An address with ``ssh://``, or as ``git@host:path``, uses an SSH agent of the client. Go's client then
+    asks the host for its key over the network while it makes the graph; here nothing is asked (L7): give
+    ``known_hosts``, or the daemon trusts whatever key the host shows.
 
     Args:
-        url: the repository; an address without a scheme is taken for ``https``. What is behind ``#`` is the ref and the
-            directory, as in Docker's addresses.
+        url: the repository; an address without a scheme is taken for ``https``. What is behind ``#`` is the
+            ref and the directory, as in Docker's addresses.
         ref: a branch, tag or commit, the default branch when empty; ``ref:directory`` works too.
         subdir: the directory that is taken.
         keep_git_dir: keep ``.git``.
@@ -92,7 +92,8 @@ def git(
         checksum: the commit that the ref must be.
         fetch_by_commit: fetch the commit of ``checksum`` without asking what the ref is.
         auth_token_secret: the secret that holds a token, ``GIT_AUTH_TOKEN`` when not given.
-        auth_header_secret: the secret that holds the ``Authorization`` header, ``GIT_AUTH_HEADER`` when not given.
+        auth_header_secret: the secret that holds the ``Authorization`` header, ``GIT_AUTH_HEADER`` when not
+            given.
         known_hosts: lines of a ``known_hosts`` file.
         ssh: the SSH agent's id, ``default`` when empty.
         bundle: take the commits out of a git bundle, a blob's address, instead of the repository.

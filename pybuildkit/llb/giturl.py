@@ -1,6 +1,7 @@
 """Addresses of git repositories, read as Go reads them: they become part of an op's identifier (L6).
 
-``https://host/path``, ``ssh://user@host:port/path``, ``git://host/path`` and ``user@host:path`` all name a repository.
+``https://host/path``, ``ssh://user@host:port/path``, ``git://host/path`` and ``user@host:path`` all name a
+repository.
 """
 
 from __future__ import annotations

@@ -49,22 +49,25 @@ def local(
 ) -> State:
     """A folder of the client (L9, L42).
 
-    The client that solves the graph syncs it; nothing needs to be said twice. What was synced before stays in the daemon,
-    for the next build of the same folder with the same patterns.
+    The client that solves the graph syncs it; nothing needs to be said twice. What was synced before stays in
+    the daemon, for the next build of the same folder with the same patterns.
 
     Args:
-        source: the folder, or a tree of files made in memory. A relative path starts at the directory in which the graph
-            is solved. Without it, ``name`` is what ``solve(locals=...)`` gives.
+        source: the folder, or a tree of files made in memory. A relative path starts at the directory in
+            which the graph is solved. Without it, ``name`` is what ``solve(locals=...)`` gives.
         name: its name in the build; made from the folder when not given.
         include: patterns; only what matches one is synced.
         exclude: patterns, as in ``.dockerignore``; what matches one is not synced.
         follow_paths: symlinks whose targets are synced too.
         shared_key_hint: tells apart what the daemon keeps of one name; made from the patterns when not given.
-        differ: how the daemon finds out what has changed: ``metadata`` compares size, time and so on, ``none`` sends all.
+        differ: how the daemon finds out what has changed: ``metadata`` compares size, time and so on,
+            ``none`` sends all.
         differ_required: fail on a daemon that can not choose.
-        metadata_only: sync the tree without content; patterns name the files whose content is synced all the same.
+        metadata_only: sync the tree without content; patterns name the files whose content is synced all the
+            same.
         session: the session that has the folder, empty for any of the build.
-        unique_id: what tells it from a folder of the same name in another build; the marshal's when not given.
+        unique_id: what tells it from a folder of the same name in another build; the marshal's when not
+            given.
         options: see ``LocalOptions``.
 
     Raises:

@@ -1,7 +1,8 @@
 """From a state to a definition: every op encoded once, inputs first (§3.7).
 
-Linear in the graph: nodes are visited once, in a loop and not by recursion, and each joins what it encoded when it was
-made. The order of ops is Go's: depth first, in the order in which Go asks a vertex for its inputs.
+Linear in the graph: nodes are visited once, in a loop and not by recursion, and each joins what it encoded
+when it was made. The order of ops is Go's: depth first, in the order in which Go asks a vertex for its
+inputs.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Marshaler:
     # ---- what nodes ask for
 
     def input(self, node: Node, index: int) -> bytes | None:
-        """The field ``Op.inputs`` for an output of a node that is done; None when a deferred state turned out empty."""
+        """The field ``Op.inputs`` for an output of a node that is done; None for an empty deferred state."""
         digest = self._done[node]
         while not digest:
             assert isinstance(node, Deferred)

@@ -1,4 +1,4 @@
-"""What is said of an op beside the op itself: it changes how a step runs and is shown, never its digest (L74 to L86)."""
+"""What is said of an op beside the op: how its step runs and is shown, never its digest (L74 to L86)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ _CONTENT_CACHES = {"default": 0, "on": 1, "off": 2}
 
 
 class Mount:
-    """What can be mounted into a command: a state, or what ``state.mount``, ``cache``, ``tmpfs``, ``secret``, ``ssh`` give."""
+    """What can be mounted into a command: a state, or what ``state.mount``, ``cache`` and so on give."""
 
     __slots__ = ()
 
@@ -82,8 +82,8 @@ class CacheMount(Mount):
 
     Attributes:
         id: its name in the daemon.
-        sharing: what happens when two steps want it at once: ``shared`` lets both write, ``private`` gives the second
-            one a new folder, ``locked`` lets the second one wait.
+        sharing: what happens when two steps want it at once: ``shared`` lets both write, ``private`` gives
+            the second one a new folder, ``locked`` lets the second one wait.
         base: what is in it at first.
         selector: the path inside it that is mounted.
         readonly: nothing can be written to it.
@@ -109,7 +109,7 @@ class CacheMount(Mount):
 
 @dataclass(frozen=True, slots=True)
 class TmpfsMount(Mount):
-    """A folder in memory, gone when the command ends, from ``tmpfs()``. ``size`` is in bytes, 0 for no limit."""
+    """A folder in memory, from ``tmpfs()``. ``size`` is in bytes, 0 for no limit."""
 
     size: int = 0
 
@@ -230,8 +230,8 @@ def cache(
 
     Args:
         id: its name in the daemon; every command that names it sees the same folder.
-        sharing: ``shared`` lets two steps write at once, ``private`` gives the second one a new folder, ``locked`` lets
-            the second one wait.
+        sharing: ``shared`` lets two steps write at once, ``private`` gives the second one a new folder,
+            ``locked`` lets the second one wait.
         base: what is in it at first.
         selector: the path inside it that is mounted.
         readonly: nothing can be written to it.

@@ -1,6 +1,7 @@
-"""The vertices of a graph, without what they do: what all share, sources, and nodes that are known only later.
+"""The vertices of a graph: what all share, sources, and those that are known only later.
 
-A node never changes. What does not depend on a marshal's options is encoded when it is made; ``encode`` adds the rest.
+A node never changes. What does not depend on a marshal's options is encoded when it is made; ``encode`` adds
+the rest.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ class LocalNode(SourceNode):
 
     Attributes:
         name: its name in the build, empty to make one from the folder's path.
-        source: what the client syncs: a path or a tree; None when ``solve(locals=...)`` gives it. A path is only looked
+        source: what the client syncs: a path or a tree; None when ``solve(locals=...)`` gives it. A path is
+            only looked
             at when the graph is marshalled: asking for the current directory can block an event loop.
     """
 

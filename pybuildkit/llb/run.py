@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb import values
+from pybuildkit.llb._command import NO_PARTS, ExecParts, encode_command
 from pybuildkit.llb._encode import check_bool, check_text
 from pybuildkit.llb._env import encode_items
 from pybuildkit.llb._frames import Frame
 from pybuildkit.llb._paths import mount_target
-from pybuildkit.llb.exec import NO_PARTS, ExecNode, ExecParts, bind, bind_root, encode_command
+from pybuildkit.llb.exec import ExecNode, bind, bind_root
 from pybuildkit.llb.mounts import (
     Device,
     Mount,

@@ -14,8 +14,8 @@ from pybuildkit.platforms import Platform
 
 __all__ = ["decode", "decode_op", "decode_platform", "inputs_of", "local_name"]
 
-# A field: its name, its kind, and whether it is repeated. Kinds: i signed, u unsigned, b truth value, s text, y bytes,
-# ms and mm map to text and to a message, otherwise the name of a message.
+# A field: its name, its kind, and whether it is repeated. Kinds: i signed, u unsigned, b truth value, s text,
+# y bytes, ms and mm map to text and to a message, otherwise the name of a message.
 Field: TypeAlias = tuple[str, str, bool]
 
 

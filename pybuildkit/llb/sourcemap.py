@@ -1,7 +1,7 @@
 """Source maps: which file and lines an op comes from, so that a failing step shows them (L83, L88).
 
-Ops made in Python remember their Python line by themselves. A frontend, which turns another language into a graph, says
-with a ``SourceMap`` and the option ``location=`` where in its own input an op comes from.
+Ops made in Python remember their Python line by themselves. A frontend, which turns another language into a
+graph, says with a ``SourceMap`` and the option ``location=`` where in its own input an op comes from.
 """
 
 from __future__ import annotations

@@ -40,12 +40,14 @@ def image(
 
     Args:
         ref: its reference, as ``alpine`` or ``ghcr.io/acme/base:3@sha256:...``.
-        resolve_mode: ``default``; ``pull`` always asks the registry; ``local`` takes the daemon's own when it has it.
-        resolve: take environment, directory, user and platform from the image's configuration, looked up when the graph
-            is solved or marshalled.
+        resolve_mode: ``default``; ``pull`` always asks the registry; ``local`` takes the daemon's own when it
+            has it.
+        resolve: take environment, directory, user and platform from the image's configuration, looked up when
+            the graph is solved or marshalled.
         pin: replace the tag by the digest that the lookup gives; it turns ``resolve`` on.
         user: whether the configuration's user is taken; Go's client never takes it.
-        resolver: looks the configuration up, instead of the one of ``solve`` or ``marshal``; it turns ``resolve`` on.
+        resolver: looks the configuration up, instead of the one of ``solve`` or ``marshal``; it turns
+            ``resolve`` on.
         config: the configuration itself, when it is known.
         internal: keep the image out of the daemon's list of what it holds.
         layer_limit: take only the first layers, so many of them.

@@ -61,8 +61,8 @@ _OP_OPTIONS = frozenset(OpOptions.__annotations__)
 class State(Configure):
     """A file system that some operations yield, with the settings for commands that will run in it.
 
-    A state is a value: it never changes, every method gives a new one. Nothing happens before a graph is solved. Two
-    states are equal only when they are the same object.
+    A state is a value: it never changes, every method gives a new one. Nothing happens before a graph is
+    solved. Two states are equal only when they are the same object.
 
     Attributes:
         output: the output that holds the files, None for an empty file system.
@@ -90,7 +90,7 @@ class State(Configure):
         return State(self.output, settings.change("reset", own.normalized() if own is not None else None))
 
     def with_defaults(self, **options: Unpack[PlatformOptions]) -> State:
-        """Set options for ``marshal``. They are this state's alone: what is made from it does not have them (L19)."""
+        """Set options for ``marshal``, of this very state: what is made from it does not have them (L19)."""
         constraints(options, platform=True, where="with_defaults")
         return replace(self, defaults=dict(options))
 
@@ -116,15 +116,15 @@ class State(Configure):
 
         Args:
             command: a line for the shell, or a list of arguments that is run as it is.
-            mounts: what is mounted where: a state, or what ``state.mount``, ``cache``, ``tmpfs``, ``secret`` or ``ssh``
-                give. A writable state is read back as ``run[target]``.
+            mounts: what is mounted where: a state, or what ``state.mount``, ``cache``, ``tmpfs``, ``secret``
+                or ``ssh`` give. A writable state is read back as ``run[target]``.
             env: more variables, for this command only; a value can be a ``secret(...)``.
             cwd: another working directory, for this command only.
             user: another user, for this command only.
             secrets: ids of secrets, each a file in ``/run/secrets``.
             ssh: an SSH agent of the client: True for the default one, an id, or several.
-            readonly_root: nothing can be written to the root. The result's files then are this state's own, and the
-                command runs only when a mount of it is read back (L52).
+            readonly_root: nothing can be written to the root. The result's files then are this state's own,
+                and the command runs only when a mount of it is read back (L52).
             shell: what runs a line, in front of the line.
             options: see ``RunOptions`` and ``PlatformOptions``.
 
@@ -240,7 +240,8 @@ class State(Configure):
             function: called with this state and the marshal's platform, once in each marshal.
 
         Raises:
-            DefinitionError: it is not callable. When marshalled: it gives no state, or one that needs its own result.
+            DefinitionError: it is not callable. When marshalled: it gives no state, or one that needs its own
+                result.
         """
         if not callable(function):
             raise DefinitionError(

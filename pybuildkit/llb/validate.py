@@ -22,7 +22,7 @@ _SCHEMES = (
 
 
 def problems(definition: Definition, caps: CapSet | None = None) -> list[str]:
-    """What keeps a definition from being solved, one text for each; an empty definition has nothing to be wrong."""
+    """What keeps a definition from being solved, one text for each; nothing is wrong with an empty one."""
     if not definition.ops:
         return []
     found: list[str] = []

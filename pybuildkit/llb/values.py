@@ -1,4 +1,4 @@
-"""What a state says of the commands that will run on it: environment, directory, user and the rest (L18, L24 to L30)."""
+"""What a state says of the commands to come: environment, directory, user and the rest (L18, L24 to L30)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ class Values:
         if kind == "platform":
             return Values(self.env, self.dir, self.user, value, self.more)
         if kind == "reset":
-            # What Go does: an output with a platform of its own keeps the directory, any other starts at / (L30).
+            # What Go does: an output with a platform of its own keeps the directory, any other starts at /
+            # (L30).
             return Values(self.env, self.dir if value else "/", self.user, value or self.platform, self.more)
         return Values(self.env, self.dir, self.user, self.platform, self.more.changed(kind, value))
 

@@ -13,10 +13,10 @@ _SPACE = frozenset(" \t\r\n")
 
 
 def shlex(line: str) -> list[str]:
-    """Split a command line: ``run(shlex("echo 'two words'"))`` runs ``["echo", "two words"]`` without a shell.
+    """Split a command line, for ``run``: ``shlex("echo 'two words'")`` is ``["echo", "two words"]``.
 
-    Quotes and backslashes are those of a shell; ``#`` starts a comment in front of a word. Nothing else of a shell is
-    known: no variables, no patterns, no pipes.
+    Quotes and backslashes are those of a shell; ``#`` starts a comment in front of a word. Nothing else of a
+    shell is known: no variables, no patterns, no pipes.
 
     Raises:
         DefinitionError: a quote is not closed, or nothing follows a backslash.
