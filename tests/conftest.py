@@ -12,12 +12,17 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from pybuildkit.testing.images import OCIImage, busybox, index
 from pybuildkit.testing.push import push
 from pybuildkit.testing.registry import Registry
 from pybuildkit.testing.service import BuildkitdOptions
 from tests.support.leaks import Snapshot, leaked_tasks
+
+# Time says nothing about an example when other tests share the cores.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 # A checkout need not be installed to be tested.
 if not entry_points(group="pytest11", name="pybuildkit"):

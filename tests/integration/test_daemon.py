@@ -158,7 +158,7 @@ def test_life(registry: Registry, build: Buildctl) -> None:
 
 
 def test_stopping_ends_a_running_container(registry: Registry, build: Buildctl) -> None:
-    with Buildkitd(mirrors={"docker.io": [registry.url]}) as daemon:
+    with Buildkitd(mirrors={"docker.io": [registry.url]}, stop_grace=0.5) as daemon:
         name = daemon.socket.parent.name
         argv = build.argv(daemon.address, "FROM busybox\nRUN sleep 4711")
         client = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
