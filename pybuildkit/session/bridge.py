@@ -6,9 +6,12 @@ Both sides only append to deques and wake the other one; no lock is taken, and n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -53,6 +56,9 @@ class Bridge:
 
     def __init__(self, tasks: TaskGroup, post: Callable[[Callable[[], None]], None]) -> None:
         self._tasks = tasks
+        self._starting, self._to_start = anyio.create_memory_object_stream[Callable[[], Coroutine[Any, Any, object]]](
+            math.inf
+        )
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.post = post
@@ -76,9 +82,20 @@ class Bridge:
 
         return make
 
-    def start(self, run: Callable[[], object]) -> None:
+    async def serve(self) -> None:
+        """Start what ``start`` was given, until cancelled. A task must do it: anyio starts none from a callback."""
+        with self._starting, self._to_start:
+            async for run in self._to_start:
+                self._tasks.start_soon(run)
+
+    def start(self, run: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """From the thread: start a task."""
-        self.tell(self._tasks.start_soon, run)
+        self.tell(self._start, run)
+
+    def _start(self, run: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        # The session may have been closed meanwhile; its calls then end with it.
+        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._starting.send_nowait(run)
 
     def tell(self, function: Callable[..., object], *args: object) -> None:
         """From the thread: have a function called in the event loop, in the context of the session's opening."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
@@ -31,7 +31,7 @@ _LOSS_PATIENCE = 0.25
 
 def new_id() -> str:
     """An id as the daemon's own are: 25 characters of base 36, from the system's randomness (S4)."""
-    number = int.from_bytes(secrets.token_bytes(17))
+    number = int.from_bytes(os.urandom(17))
     digits: list[str] = []
     for _ in range(_ID_LENGTH):
         number, digit = divmod(number, 36)
@@ -197,6 +197,7 @@ class Session:
             driver = Driver(carrier, server, tell)
             driver.start()
             tasks.start_soon(carrier.run)
+            tasks.start_soon(bridge.serve)
             try:
                 with body:
                     yield live
