@@ -182,6 +182,34 @@ async def test_a_stalled_event_loop_does_not_stall_a_connection_of_its_own(
         time.sleep(3)  # noqa: ASYNC251 - on purpose
 
 
+async def test_a_directory_from_another_session(way: Way, tmp_path: Path) -> None:
+    """S19: a source may name the session that has it."""
+    (tmp_path / "file").write_text("x")
+    files = FileSync(lambda name: Directory(tmp_path))
+    one, other = Session(), Session([files])
+    graph = RawGraph()
+    result = graph.local(f"dir-{new_id()}", session=other.id)
+    async with one.open(way.carrier), other.open(way.carrier):
+        await way.solve(one, graph, result)
+    assert len(files.transfers) == 1
+
+
+@pytest.mark.slow
+async def test_a_session_that_is_not_there(way: Way, tmp_path: Path) -> None:
+    """S16, S17, T14: waited for for five seconds, then any session of the build is asked; without one it fails."""
+    (tmp_path / "file").write_text("x")
+    session = Session([FileSync(lambda name: Directory(tmp_path))])
+    graph = RawGraph()
+    result = graph.local(f"dir-{new_id()}", session="nosuchsession")
+    started = time.monotonic()
+    async with session.open(way.carrier):
+        await way.solve(session, graph, result)
+    assert 4 < time.monotonic() - started < 9
+    fresh = RawGraph()
+    with pytest.raises(RPCError, match="no active session for"):
+        await way.solve(Session(), fresh, fresh.local(f"dir-{new_id()}"))
+
+
 class Stuck:
     """A transfer that blocks the session's thread, as no machine should."""
 

@@ -57,10 +57,12 @@ class RawGraph:
             self._definition.metadata[digest].ignore_cache = True
         return digest
 
-    def local(self, name: str) -> str:
-        """A local directory, to be synced by the session."""
+    def local(self, name: str, *, session: str = "") -> str:
+        """A local directory, to be synced by the solve's session, or by that one."""
         op = ops_pb2.Op()
         op.source.identifier = f"local://{name}"
+        if session:
+            op.source.attrs["local.session"] = session
         return self.add(op)
 
     def encode(self, result: str) -> bytes:
