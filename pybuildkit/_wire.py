@@ -17,6 +17,7 @@ __all__ = [
     "read_varint",
     "signed",
     "strings",
+    "text",
     "varint",
 ]
 
@@ -129,3 +130,8 @@ def strings(data: bytes, number: int) -> list[str]:
 def signed(value: int) -> int:
     """An unsigned 64-bit varint value read as int64."""
     return value - (1 << 64) if value >> 63 else value
+
+
+def text(value: bytes) -> str:
+    """A string field's value; what is no UTF-8, which can not be in one, is replaced."""
+    return value.decode(errors="replace")

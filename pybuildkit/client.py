@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 import anyio
 from anyio import to_thread
 
-from pybuildkit.control.workers import (
-    INFO,
-    LIST_WORKERS,
-    decode_info,
-    decode_workers,
-    encode_workers_request,
-)
+from pybuildkit.control.calls import ControlCalls
+from pybuildkit.control.workers import INFO, decode_info
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
 
 if TYPE_CHECKING:
@@ -32,14 +27,14 @@ if TYPE_CHECKING:
     from pybuildkit.session.carrier import CarrierFactory
     from pybuildkit.tls import TLS
     from pybuildkit.transport import Endpoint
-    from pybuildkit.workers import Info, Worker
+    from pybuildkit.workers import Info
 
 __all__ = ["AsyncClient"]
 
 CONNECT_TIMEOUT = 20.0
 
 
-class AsyncClient:
+class AsyncClient(ControlCalls):
     """A client of one buildkitd, on asyncio or uvloop.
 
     Use it as an async context manager; one client serves any number of builds at the same time::
@@ -188,26 +183,6 @@ class AsyncClient:
     def _explained(self, error: ConnectError) -> ConnectError:
         trouble = self._endpoint.trouble() if self._endpoint is not None else ""
         return ConnectError(f"{error}\n{trouble}", address=error.address) if trouble else error
-
-    async def info(self) -> Info:
-        """The daemon's version (C12).
-
-        Raises:
-            Unsupported: the daemon is older than 0.11.
-        """
-        return decode_info(await self._connected().unary(INFO))
-
-    async def workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:
-        """The daemon's workers with their platforms, labels and garbage collection (C11).
-
-        Args:
-            filters: containerd filters, as ``platform==linux/arm64``; a worker that one of them fits is listed.
-
-        Raises:
-            RPCError: the daemon can not read a filter.
-        """
-        request = encode_workers_request([filters] if isinstance(filters, str) else filters)
-        return decode_workers(await self._connected().unary(LIST_WORKERS, request))
 
     async def solve(
         self,

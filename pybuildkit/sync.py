@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from pybuildkit._portal import borrow_texts, pull
+from pybuildkit._portal import call_in as call_in
 from pybuildkit.build import Build
 from pybuildkit.client import CONNECT_TIMEOUT, AsyncClient
+from pybuildkit.control.blocking import BlockingControl
 from pybuildkit.errors import ConfigError
 from pybuildkit.events import Event, SolveStatus
 from pybuildkit.result import Result
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
-    from pybuildkit.options import BuildOptions, SolveOptions, SolveTarget, StreamOptions
+    from pybuildkit.gateway.blocking import BlockingGateway
+    from pybuildkit.options import BuildOptions, GatewayOptions, SolveOptions, SolveTarget, StreamOptions
     from pybuildkit.tls import TLS
-    from pybuildkit.workers import Info, Worker
 
 __all__ = ["BlockingBuild", "Client"]
 
 
-class Client:
+class Client(BlockingControl):
     """A client of one buildkitd that blocks; its event loop runs in a thread of its own.
 
     Works where an event loop runs already (notebooks, tests). Threads may share it::
@@ -76,19 +78,21 @@ class Client:
         """The daemon's address, once connected."""
         return self._client.address
 
-    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run a coroutine function in the loop's thread; Ctrl-C here cancels it there."""
+    @property
+    def _twin(self) -> AsyncClient:
+        return self._client
+
+    def _running(self) -> BlockingPortal:
         if self._portal is None:
             raise ConfigError("this client is not connected; use it inside `with Client() as buildkit:`")
-        return call_in(self._portal, function, *args, **kwargs)
+        return self._portal
 
-    def info(self) -> Info:
-        info: Info = self._call(self._client.info)
-        return info
+    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a coroutine function in the loop's thread; Ctrl-C here cancels it there."""
+        return call_in(self._running(), function, *args, **kwargs)
 
-    def workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:
-        workers: tuple[Worker, ...] = self._call(self._client.workers, filters)
-        return workers
+    def _pull(self, source: AsyncIterator[Any]) -> Iterator[Any]:
+        return pull(self._running(), source)
 
     def solve(
         self,
@@ -115,10 +119,17 @@ class Client:
         /,
         **options: Unpack[StreamOptions],
     ) -> Generator[BlockingBuild, None, None]:
-        if self._portal is None:
-            raise ConfigError("this client is not connected; use it inside `with Client() as buildkit:`")
-        with self._portal.wrap_async_context_manager(self._client.stream(source, **options)) as build:
-            yield BlockingBuild(self._portal, build)
+        portal = self._running()
+        with portal.wrap_async_context_manager(self._client.stream(source, **options)) as build:
+            yield BlockingBuild(portal, build)
+
+    @contextmanager
+    def gateway(self, **options: Unpack[GatewayOptions]) -> Generator[BlockingGateway, None, None]:
+        from pybuildkit.gateway.blocking import BlockingGateway
+
+        portal = self._running()
+        with portal.wrap_async_context_manager(self._client.gateway(**options)) as gateway:
+            yield BlockingGateway(portal, gateway)
 
 
 class BlockingBuild:
@@ -149,38 +160,11 @@ class BlockingBuild:
 
     def status(self) -> Iterator[SolveStatus]:
         """The daemon's batches of progress as they come; ends with the build."""
-        return self._pull(self._build.status())
+        return pull(self._portal, self._build.status())
 
     def __iter__(self) -> Iterator[Event]:
         """Events as they come; ends with the build."""
-        return self._pull(self._build.__aiter__())
-
-    def _pull(self, source: Any) -> Iterator[Any]:
-        end = object()
-
-        async def following() -> Any:
-            return await anext(source, end)
-
-        while (item := call_in(self._portal, following)) is not end:
-            yield item
+        return pull(self._portal, self._build.__aiter__())
 
 
-def call_in(portal: BlockingPortal, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Run a coroutine function in the portal's thread and wait; whatever ends the wait early cancels it."""
-    future = portal.start_task_soon(partial(function, *args, **kwargs))
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
-def _copy_docstrings() -> None:
-    """A method without a text of its own has its twin's."""
-    for name, method in vars(Client).items():
-        twin = getattr(AsyncClient, name, None)
-        if callable(method) and not method.__doc__ and twin is not None:
-            method.__doc__ = twin.__doc__
-
-
-_copy_docstrings()
+borrow_texts(Client, AsyncClient)

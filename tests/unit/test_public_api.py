@@ -10,6 +10,9 @@ import pytest
 
 import pybuildkit
 from pybuildkit import AsyncClient, Client
+from pybuildkit.control.blocking import BlockingContent, BlockingHistory
+from pybuildkit.control.content import Content
+from pybuildkit.control.records import History
 
 HEAVY = ("grpc", "google.protobuf", "hpack", "cryptography", "pytest", "asyncio", "anyio")
 
@@ -30,23 +33,36 @@ def test_the_public_names_are_sorted_and_there() -> None:
         _ = pybuildkit.no_such_name
 
 
-def test_both_clients_have_the_same_methods() -> None:
+TWINS = [
+    (AsyncClient, Client),
+    (History, BlockingHistory),
+    (Content, BlockingContent),
+]
+
+
+@pytest.mark.parametrize(("kind", "twin"), TWINS, ids=lambda kind: kind.__name__)
+def test_both_clients_have_the_same_methods(kind: type, twin: type) -> None:
     """``aclose`` is ``close`` in the blocking world; nothing else differs in name or argument."""
-    awaited, blocking = public_methods(AsyncClient), public_methods(Client)
-    awaited["close"] = awaited.pop("aclose")
+    awaited, blocking = public_methods(kind), public_methods(twin)
+    if "aclose" in awaited:
+        awaited["close"] = awaited.pop("aclose")
     assert set(awaited) == set(blocking)
     for name, signature in awaited.items():
         parameters, twins = signature.parameters, blocking[name].parameters
         assert list(parameters) == list(twins), name
         for key, parameter in parameters.items():
-            twin = twins[key]
-            assert (parameter.kind, parameter.default) == (twin.kind, twin.default), f"{name}({key})"
-            assert parameter.annotation == twin.annotation, f"{name}({key})"
+            twin_parameter = twins[key]
+            assert (parameter.kind, parameter.default) == (twin_parameter.kind, twin_parameter.default), (
+                f"{name}({key})"
+            )
+            assert parameter.annotation == twin_parameter.annotation, f"{name}({key})"
 
 
-def test_every_method_of_the_blocking_client_has_a_text() -> None:
-    for name in public_methods(Client):
-        assert getattr(Client, name).__doc__, name
+@pytest.mark.parametrize(("kind", "twin"), TWINS, ids=lambda kind: kind.__name__)
+def test_every_method_of_the_blocking_client_has_a_text(kind: type, twin: type) -> None:
+    for name in public_methods(twin):
+        assert getattr(twin, name).__doc__, name
+        assert getattr(kind, name if name != "close" else "aclose").__doc__, name
 
 
 @pytest.mark.parametrize(
