@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from testcontainers.core.config import ConnectionMode, testcontainers_config
 
 from pybuildkit.client import AsyncClient
+from pybuildkit.daemon.probe import info
 from pybuildkit.errors import ConnectError, DaemonError
 from pybuildkit.testing.container import WITHOUT_SYS_RESOURCE, BuildkitContainer
 from pybuildkit.testing.registry import Registry
@@ -187,6 +189,15 @@ async def test_several_connections(container: BuildkitContainer) -> None:
     async with dial(container.container_address) as endpoint, anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(_ask, endpoint.socket_path)
+
+
+async def test_a_stalled_event_loop_does_not_stall_it(container: BuildkitContainer) -> None:
+    async with dial(container.container_address) as endpoint:
+        versions: list[str] = []
+        thread = threading.Thread(target=lambda: versions.append(info(endpoint.target, 20.0)))
+        thread.start()
+        thread.join()  # and meanwhile this loop does nothing
+        assert versions == ["v0.32.2"]
 
 
 async def _ask(path: str) -> None:
