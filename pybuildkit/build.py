@@ -86,6 +86,7 @@ class Build:
         self._solve_scope = anyio.CancelScope()
         self._status_scope = anyio.CancelScope()
         self._status_ended = anyio.Event()
+        self._news = anyio.Event()
         self._cancelled = False
         self._done = anyio.Event()
         self._result: Result | None = None
@@ -110,6 +111,19 @@ class Build:
     def done(self) -> bool:
         """Whether the build has ended, well or badly."""
         return self._done.is_set()
+
+    async def ended(self) -> None:
+        """Wait for the end, well or badly; unlike ``result()`` it leaves events to whoever reads them."""
+        await self._done.wait()
+
+    async def heard_of(self, digest: str, patience: float = 1.0) -> None:
+        """Wait until Status has told how a vertex ended, so that its log is complete; at most ``patience`` seconds."""
+        with anyio.move_on_after(patience):
+            while not self._status_ended.is_set():
+                vertex = self._progress.vertex(digest)
+                if vertex is not None and vertex.completed is not None:
+                    return
+                await self._news.wait()
 
     def cancel(self) -> None:
         """Stop the build in the daemon. ``result()`` then raises BuildCancelled; once ended it does nothing."""
@@ -211,9 +225,16 @@ class Build:
             except RPCError:
                 pass
         self._status_ended.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Wake up whoever waits for news."""
+        self._news.set()
+        self._news = anyio.Event()
 
     async def _hand_out(self, batch: SolveStatus) -> None:
         self._progress.feed(batch)
+        self._tell()
         if self._send is not None:
             try:
                 await self._send.send(batch)

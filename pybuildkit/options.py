@@ -24,6 +24,8 @@ __all__ = [
     "Context",
     "DockerfileOptions",
     "FrontendOptions",
+    "GatewayOptions",
+    "PolicySource",
     "ProgressMode",
     "SolveOptions",
     "SolveTarget",
@@ -35,6 +37,9 @@ SolveTarget: TypeAlias = "State | Definition | bytes"
 
 Context: TypeAlias = "str | os.PathLike[str] | FS"
 """A directory, or a tree in memory."""
+
+PolicySource: TypeAlias = "SourcePolicy | str | os.PathLike[str]"
+"""Rules on sources, or the JSON file that they are in."""
 
 ProgressMode: TypeAlias = Literal["auto", "plain", "tty", "quiet", "rawjson", "none"]
 
@@ -68,7 +73,7 @@ class SolveOptions(TypedDict, total=False):
     cache_to: Cache | str | Iterable[Cache | str]
     oci_layouts: Mapping[str, str | os.PathLike[str]]
     entitlements: Iterable[str]
-    source_policy: SourcePolicy | str | os.PathLike[str]
+    source_policy: PolicySource
     no_cache: bool | Iterable[str]
     progress: ProgressMode | Callable[[SolveStatus], object] | None
     ref: str
@@ -137,6 +142,18 @@ class DockerfileOptions(TypedDict, total=False):
 
 class BuildOptions(SolveOptions, DockerfileOptions, total=False):
     """All options of a Dockerfile build."""
+
+
+class GatewayOptions(SolveOptions, total=False):
+    """What a gateway build takes.
+
+    Attributes:
+        attrs: what the build can read as ``gateway.options``.
+        inputs: graphs that it can read with ``gateway.inputs()``, by name.
+    """
+
+    attrs: Mapping[str, str]
+    inputs: Mapping[str, SolveTarget]
 
 
 class StreamOptions(BuildOptions, FrontendOptions, total=False):

@@ -58,6 +58,7 @@ class Ingredients:
         shared_key: what names the synced trees (T19); made from the trees themselves when empty.
         services: what else the session offers.
         ssh: ids of the agents among these.
+        growing: whether more trees may come while the build runs, into ``locals``.
         explain_vertex: says where in a Python file a vertex was made, by its digest.
     """
 
@@ -80,6 +81,7 @@ class Ingredients:
     compatibility_version: int = 0
     services: tuple[Service, ...] = ()
     ssh: tuple[str, ...] = ()
+    growing: bool = False
 
 
 class SolvePlan:
@@ -101,7 +103,7 @@ class SolvePlan:
         )
         self.session = Session(
             [*self._services(), *made_of.services],
-            shared_key=made_of.shared_key or _shared_key(made_of.locals),
+            shared_key=made_of.shared_key or _shared_key(made_of.locals, growing=made_of.growing),
         )
         attrs = dict(made_of.attrs)
         if made_of.frontend and self._content.imports:
@@ -123,9 +125,14 @@ class SolvePlan:
             proxy_network=made_of.proxy_network,
         )
 
+    @property
+    def trees(self) -> dict[str, FS]:
+        """The trees that the session serves; a ``growing`` build may add some."""
+        return self._made_of.locals
+
     def _services(self) -> Iterable[Service]:
         """Only what can be of use: what is not offered the daemon does not ask for (S3)."""
-        if self._made_of.locals:
+        if self._made_of.locals or self._made_of.growing:
             yield self._sync
         yield self._secrets
         if any(output.target is not None for output in self._made_of.outputs):
@@ -195,12 +202,12 @@ def _imports_json(entries: tuple[CacheEntry, ...]) -> str:
     return json.dumps([{"Type": e.type, "Attrs": dict(e.attrs)} for e in entries], separators=(",", ":"))
 
 
-def _shared_key(trees: Mapping[str, FS]) -> str:
+def _shared_key(trees: Mapping[str, FS], *, growing: bool) -> str:
     """The session's key: the daemon syncs a tree into what it has of the last one with its name and key (T19).
 
     So it must tell machines and directories apart. Frontends name their main tree ``context``; the others follow it.
     """
-    if not trees:
+    if not trees and not growing:
         return ""
     main = {"context": trees["context"]} if "context" in trees else trees
     parts = [_machine(), *(f"{name}={main[name].identity()}" for name in sorted(main))]

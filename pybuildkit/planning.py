@@ -17,6 +17,7 @@ from pybuildkit.dockerfile.contexts import as_tree
 from pybuildkit.entitlements import resolve_entitlements
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil import FS
+from pybuildkit.marshalling import OpenImages, to_definition, to_definitions, without_images
 from pybuildkit.plan import Ingredients, SolvePlan
 from pybuildkit.secrets import coerce_secrets
 from pybuildkit.sourcepolicy import load_source_policy
@@ -29,7 +30,10 @@ __all__ = [
     "DOCKERFILE_KEYS",
     "FRONTEND_KEYS",
     "frontend_build",
+    "gateway_build",
+    "gateway_plan",
     "graph_build",
+    "graph_locals",
     "is_graph",
     "plan_for",
 ]
@@ -37,16 +41,24 @@ __all__ = [
 T = TypeVar("T")
 
 
-async def plan_for(target: object, options: dict[str, Any], call: str = "stream") -> SolvePlan:
+async def plan_for(
+    target: object,
+    options: dict[str, Any],
+    call: str = "stream",
+    *,
+    images: OpenImages = without_images,
+) -> SolvePlan:
     """The plan of a build, whatever its target is.
 
     Args:
         target: a graph, a directory or tree with a Dockerfile, or None with a frontend.
         options: keyword options as users write them.
         call: the method that was called: ``build`` takes no graph, ``solve`` no directory, ``stream`` both.
+        images: looks up images that a graph must know, and is not opened when there are none.
 
     Raises:
         ConfigError, DefinitionError: an argument can not work.
+        BuildError: an image could not be looked up.
     """
     options = {key: value for key, value in options.items() if value is not None and value != ""}
     if is_graph(target) and call != "build":
@@ -54,17 +66,36 @@ async def plan_for(target: object, options: dict[str, Any], call: str = "stream"
             raise ConfigError(
                 "a graph does not go with frontend=; give the graph as inputs={...}, or leave the frontend out"
             )
-        made = await to_thread.run_sync(graph_build, target, options)
+        definition = await to_definition(target, images)
+        made = await to_thread.run_sync(graph_build, definition, options)
     elif target is None and call != "build":
         if not options.get("frontend"):
             raise ConfigError("there is nothing to build: give a graph, or frontend=")
-        made = await to_thread.run_sync(frontend_build, options)
+        inputs = await to_definitions(options.get("inputs"), images)
+        made = await to_thread.run_sync(frontend_build, options, inputs)
     elif call == "solve":
         raise ConfigError(
             f"solve() can not take {type(target).__name__}: give a graph; build() takes directories"
         )
     else:
         made = await to_thread.run_sync(dockerfile_build, cast("Context", target), options)
+    return await to_thread.run_sync(SolvePlan, made)
+
+
+async def gateway_plan(options: dict[str, Any], *, images: OpenImages = without_images) -> SolvePlan:
+    """The plan of a build that decides as it goes: what it solves is not known yet.
+
+    Args:
+        options: keyword options as users write them.
+        images: see ``plan_for``.
+
+    Raises:
+        ConfigError, DefinitionError: an argument can not work.
+        BuildError: an image could not be looked up.
+    """
+    options = {key: value for key, value in options.items() if value is not None and value != ""}
+    inputs = await to_definitions(options.get("inputs"), images)
+    made = await to_thread.run_sync(gateway_build, options, inputs)
     return await to_thread.run_sync(SolvePlan, made)
 
 
@@ -87,6 +118,7 @@ COMMON_KEYS = frozenset(
         "compatibility_version",
     ]
 )
+GATEWAY_KEYS = frozenset(("attrs", "inputs"))
 FRONTEND_KEYS = frozenset(("frontend", "attrs", "inputs"))
 DOCKERFILE_KEYS = frozenset(
     [
@@ -180,13 +212,27 @@ def _policy(value: Any) -> bytes | None:
     return found.encode() if found is not None else None
 
 
-def frontend_build(options: Mapping[str, Any]) -> Ingredients:
+def gateway_build(options: Mapping[str, Any], inputs: Mapping[str, Definition]) -> Ingredients:
+    """A build whose graphs come while it runs."""
+    check_names(options, GATEWAY_KEYS, "gateway()")
+    if options.get("no_cache"):
+        raise ConfigError(
+            "no_cache= belongs to each solve of a gateway build: gateway.solve(..., no_cache=True)"
+        )
+    made = common(options)
+    made.attrs = _attrs(options.get("attrs") or {})
+    _add_inputs(made, inputs)
+    made.growing = True
+    return made
+
+
+def frontend_build(options: Mapping[str, Any], inputs: Mapping[str, Definition]) -> Ingredients:
     """A build by a frontend's name and attributes."""
     check_names(options, FRONTEND_KEYS, "solve() with a frontend")
     made = common(options)
     made.frontend = options["frontend"]
     made.attrs = _attrs(options.get("attrs") or {})
-    made.inputs = {name: _encoded(target) for name, target in (options.get("inputs") or {}).items()}
+    _add_inputs(made, inputs)
     no_cache = options.get("no_cache")
     if no_cache:  # B24: everything, or the stages that are named
         made.attrs["no-cache"] = "" if no_cache is True else ",".join(listed(no_cache, str))
@@ -209,13 +255,18 @@ def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredient
     return made
 
 
-def graph_build(target: object, options: Mapping[str, Any]) -> Ingredients:
+def _add_inputs(made: Ingredients, inputs: Mapping[str, Definition]) -> None:
+    for name, definition in inputs.items():
+        made.inputs[name] = definition.to_bytes()
+        made.locals |= graph_locals(definition, made.locals)
+
+
+def graph_build(definition: Definition, options: Mapping[str, Any]) -> Ingredients:
     """A build of a graph."""
     for key in ("attrs", "inputs"):
         if options.get(key):
             raise ConfigError(f"{key}= is for a frontend; a graph takes none")
     check_names(options, FRONTEND_KEYS, "solve() of a graph")
-    definition = _definition(target)
     if not definition:
         raise ConfigError("the graph is empty (scratch): there is nothing to solve")
     no_cache = options.get("no_cache")
@@ -225,12 +276,19 @@ def graph_build(target: object, options: Mapping[str, Any]) -> Ingredients:
         definition = definition.without_cache()
     made = common(options)
     made.definition = definition.to_bytes()
-    made.locals |= _graph_locals(definition, made.locals)
+    made.locals |= graph_locals(definition, made.locals)
     return made
 
 
-def _graph_locals(definition: Definition, given: Mapping[str, FS]) -> dict[str, FS]:
-    """S27: the daemon may ask only for what the graph names; what is missing is found out here."""
+def graph_locals(definition: Definition, given: Mapping[str, FS]) -> dict[str, FS]:
+    """The trees that a graph reads and that are not given yet.
+
+    S27: the daemon may ask only for what the graph names; what is missing is found out here.
+
+    Raises:
+        LocalNotFound: the graph has only the name of one.
+        ConfigError: one can not be used.
+    """
     found: dict[str, FS] = {}
     for name, source in definition.locals.items():
         if name in given:
@@ -252,21 +310,3 @@ def _attrs(attrs: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(key, str) or not isinstance(value, str):
             raise ConfigError(f"the frontend attribute {key!r}={value!r} must be a string")
     return dict(attrs)
-
-
-def _definition(target: object) -> Definition:
-    from pybuildkit.llb import Definition, State
-
-    if isinstance(target, State):
-        return target.marshal()
-    if isinstance(target, Definition):
-        return target
-    if isinstance(target, bytes):
-        return Definition.from_bytes(target)
-    raise ConfigError(
-        f"a graph can not be {type(target).__name__}: give a State, a Definition or an encoded one"
-    )
-
-
-def _encoded(target: object) -> bytes:
-    return target if isinstance(target, bytes) else _definition(target).to_bytes()

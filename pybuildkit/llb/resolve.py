@@ -1,13 +1,14 @@
 """Looking up the configuration of images, for states made with ``image(..., resolve=True)`` (L16, L32).
 
-Graphs do no I/O: a resolver given to ``marshal`` does. The client's own asks the daemon; ``StaticImages`` knows what it
-was given.
+Graphs do no I/O: a resolver given to ``marshal`` does. The client's own asks the daemon; ``StaticImages``
+knows what it was given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from pybuildkit.errors import ConfigError, DefinitionError
@@ -200,8 +201,9 @@ def parse_ref(text: str) -> Reference:
 
 async def resolve_all(state: State, resolver: AsyncImageResolver, options: Mapping[str, Any]) -> KnownImages:
     """Ask for all images that a graph waits for, many at once, until a marshal needs no other."""
-    import anyio
+    from anyio import to_thread
 
+    from pybuildkit._concurrent import run_all
     from pybuildkit.llb.marshal import Marshaler
     from pybuildkit.llb.options import constraints
 
@@ -214,10 +216,8 @@ async def resolve_all(state: State, resolver: AsyncImageResolver, options: Mappi
     def missing_now() -> set[ImageQuery]:
         return Marshaler(made, resolver=KnownImages(answers)).queries(state) - answers.keys()
 
-    while missing := await anyio.to_thread.run_sync(missing_now):
-        async with anyio.create_task_group() as group:
-            for query in missing:
-                group.start_soon(ask, query)
+    while missing := await to_thread.run_sync(missing_now):
+        await run_all(partial(ask, query) for query in missing)
     return KnownImages(answers)
 
 

@@ -1,0 +1,38 @@
+"""Builds that decide as they go: solve, look at what came out, go on from there.
+
+A client's build is ``client.gateway()``; a frontend in a container sees the same ``Gateway``.
+"""
+
+from __future__ import annotations
+
+from pybuildkit.gateway.attestations import Attestation, Subject
+from pybuildkit.gateway.bridge import Bridge
+from pybuildkit.gateway.build import GatewayBuild
+from pybuildkit.gateway.caps import GatewayCaps
+from pybuildkit.gateway.gateway import Gateway, ResolveOptions
+from pybuildkit.gateway.reference import Reference
+from pybuildkit.gateway.results import GatewayResult
+from pybuildkit.gateway.sources import (
+    AttestationChain,
+    GitMetadata,
+    HTTPMetadata,
+    ImageMetadata,
+    SourceMetadata,
+)
+
+__all__ = [
+    "Attestation",
+    "AttestationChain",
+    "Bridge",
+    "Gateway",
+    "GatewayBuild",
+    "GatewayCaps",
+    "GatewayResult",
+    "GitMetadata",
+    "HTTPMetadata",
+    "ImageMetadata",
+    "Reference",
+    "ResolveOptions",
+    "SourceMetadata",
+    "Subject",
+]
