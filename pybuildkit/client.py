@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from pybuildkit.build import Build
     from pybuildkit.fsutil import FS
-    from pybuildkit.options import BuildOptions, SolveOptions, SolveTarget, StreamOptions
+    from pybuildkit.gateway import GatewayBuild
+    from pybuildkit.marshalling import OpenImages
+    from pybuildkit.options import BuildOptions, GatewayOptions, SolveOptions, SolveTarget, StreamOptions
     from pybuildkit.result import Result
     from pybuildkit.rpc.channel import Channel
     from pybuildkit.session.carrier import CarrierFactory
@@ -253,10 +256,49 @@ class AsyncClient(ControlCalls):
         from pybuildkit.planning import plan_for
 
         channel = self._connected()
-        async with run_build(
-            channel, await plan_for(source, dict(options)), watched=True, carrier=self._carrier
-        ) as build:
+        plan = await plan_for(source, dict(options), images=self._images(options))
+        async with run_build(channel, plan, watched=True, carrier=self._carrier) as build:
             yield build
+
+    @asynccontextmanager
+    async def gateway(self, **options: Unpack[GatewayOptions]) -> AsyncGenerator[GatewayBuild, None]:
+        """Run a build that decides as it goes: solve, look at what came out, and go on from there.
+
+        ::
+
+            async with buildkit.gateway(outputs=Image("app:1", push=True)) as gateway:
+                base = await gateway.solve(llb.image("alpine"))
+                release = await base.ref.read_file("/etc/alpine-release")
+                app = await gateway.solve(build_for(release.decode()))
+                result = await gateway.finish(app)
+
+        Everything of one gateway is one build for the daemon: one session, one progress, one history record. Leaving the
+        block ends it; an error in the block is told to the daemon, and comes out as it is.
+
+        Args:
+            **options: see ``GatewayOptions``.
+
+        Raises:
+            ConfigError: an argument can not work; nothing was sent. Or the block ended without ``finish()`` although
+                there are outputs.
+            BuildError: the daemon ended the build.
+            RPCError, SessionError: the daemon went away, or the session with it broke.
+        """
+        from pybuildkit.gateway.build import run_gateway
+        from pybuildkit.planning import gateway_plan
+
+        channel = self._connected()
+        settings: dict[str, Any] = dict(options)
+        progress = settings.pop("progress", None)
+        plan = await gateway_plan(settings, images=self._images(options))
+        async with run_gateway(channel, plan, progress=progress, carrier=self._carrier) as gateway:
+            yield gateway
+
+    def _images(self, options: Mapping[str, Any]) -> OpenImages:
+        """Looks up the images of a graph where it needs it; nothing is asked of the daemon before."""
+        from pybuildkit.gateway.build import open_images
+
+        return partial(open_images, self._connected(), options.get("source_policy"), carrier=self._carrier)
 
     async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
         """Plan, run, and show progress meanwhile."""
@@ -270,7 +312,7 @@ class AsyncClient(ControlCalls):
             from pybuildkit.ui import open_display
 
             display = open_display(progress)
-        plan = await plan_for(target, options, call)
+        plan = await plan_for(target, options, call, images=self._images(options))
         async with run_build(channel, plan, watched=progress is not None, carrier=self._carrier) as build:
             if display is not None:
                 from pybuildkit.ui.feed import show
