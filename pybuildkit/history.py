@@ -101,7 +101,7 @@ class HistoryRecord:
         error: why it failed, None when it did not.
         created_ns: when it began, in nanoseconds since the epoch; ``created_at`` is the same as a time.
         completed_ns: when it ended, None while it runs.
-        metadata: what frontends and exporters said of the result.
+        metadata: what the frontend said of the result; what exporters said is not kept.
         result: what a build of one platform made, and what all outputs made.
         results: attestations of a build of several platforms, by platform.
         generation: grows with every change of the record.
