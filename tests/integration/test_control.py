@@ -16,7 +16,7 @@ from pybuildkit.details import ExitMessage, FailedVertex
 from pybuildkit.errors import BuildError, ContentError, ExecError, NotFound, RPCError
 from pybuildkit.events import Log
 from pybuildkit.history import HistoryEvent
-from pybuildkit.outputs import OCI
+from pybuildkit.outputs import OCI, Output
 from pybuildkit.testing.service import BuildkitdService
 
 pytestmark = pytest.mark.integration
@@ -75,7 +75,7 @@ async def test_a_filter_that_can_not_be_read(buildkit: AsyncClient) -> None:
 async def test_the_record_of_a_build(buildkit: AsyncClient, tmp_path: Path) -> None:
     """V87 to V90, C34 to C37."""
     ref, mark = unique(), unique()
-    outputs = [OCI(tmp_path / "image.tar"), f"type=image,name=registry.example/{mark}"]
+    outputs: list[Output | str] = [OCI(tmp_path / "image.tar"), f"type=image,name=registry.example/{mark}"]
     result = await buildkit.solve(step(mark), ref=ref, outputs=outputs)
     record = await buildkit.history.get(ref)
     assert (record.ref, record.status, record.total_steps) == (ref, "completed", record.completed_steps)
@@ -83,7 +83,7 @@ async def test_the_record_of_a_build(buildkit: AsyncClient, tmp_path: Path) -> N
     assert [e.type for e in record.exporters] == ["oci", "image"]
     assert record.exporters[1].attrs["name"] == f"registry.example/{mark}"
     images = [a for a in record.attachments if a.kind == "result"]
-    assert [(a.exporter, a.descriptor.digest) for a in images] == [(1, result.digest)]
+    assert [(a.exporter, a.descriptor.digest) for a in images] == [(0, result.digest), (1, result.digest)]
     assert 0 < record.duration < 120
     kinds = {a.kind for a in record.attachments}
     assert {"logs", "attestation"} <= kinds
