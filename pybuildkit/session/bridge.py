@@ -49,20 +49,23 @@ class Bridge:
     Args:
         tasks: where the handlers run.
         post: hands a function to the session's thread; may be called from the event loop.
-
-    Attributes:
-        failures: what handlers raised beside ``StatusError``, with the method.
+        failures: takes what handlers raise beside ``StatusError``, with the method.
     """
 
-    def __init__(self, tasks: TaskGroup, post: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        post: Callable[[Callable[[], None]], None],
+        failures: deque[tuple[str, BaseException]],
+    ) -> None:
         self._tasks = tasks
-        self._starting, self._to_start = anyio.create_memory_object_stream[Callable[[], Coroutine[Any, Any, object]]](
-            math.inf
-        )
+        self._starting, self._to_start = anyio.create_memory_object_stream[
+            Callable[[], Coroutine[Any, Any, object]]
+        ](math.inf)
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.post = post
-        self.failures: deque[tuple[str, BaseException]] = deque()
+        self.failures = failures
 
     def factory(self, handler: AsyncHandler) -> MachineFactory:
         """What makes the machine for a call of that handler."""

@@ -26,24 +26,26 @@ HIGH_WATER = 512 << 10
 _LEAST_SHARE = 64 << 10
 """What a call may queue however many others there are."""
 
-_MAX_FAILURES = 100
-
 
 class Server:
     """All calls of one session.
 
     Args:
         methods: full method name to what makes the machine of a call.
+        failures: takes what machines raise beside ``StatusError``, with the method.
         clock: seconds, for deadlines.
 
     Attributes:
         connection: the engine; whoever drives the server collects ``connection.output``.
         share: bytes that one call may have queued.
-        failures: what handlers raised, with the method; the last ones only.
     """
 
     def __init__(
-        self, methods: Mapping[str, MachineFactory], *, clock: Callable[[], float] = time.monotonic
+        self,
+        methods: Mapping[str, MachineFactory],
+        failures: deque[tuple[str, BaseException]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._methods = methods
         self._services = {name.rpartition("/")[0] for name in methods}
@@ -53,7 +55,7 @@ class Server:
         self._deadlines: list[tuple[float, int, ServerCall]] = []
         self.connection = Connection(self._accept)
         self.share = HIGH_WATER
-        self.failures: deque[tuple[str, BaseException]] = deque(maxlen=_MAX_FAILURES)
+        self.failures = failures
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the daemon, cut anywhere.

@@ -25,6 +25,9 @@ __all__ = ["LiveSession", "Session", "new_id"]
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 25
 
+_MAX_FAILURES = 100
+"""Errors of services that are kept: the last ones."""
+
 _LOSS_PATIENCE = 0.25
 """Seconds to wait for the session's own end when a call beside it failed in a way that the end would explain."""
 
@@ -179,12 +182,12 @@ class Session:
     async def _attached(self, carrier: Carrier) -> AsyncGenerator[LiveSession, None]:
         loop = asyncio.get_running_loop()
         failure: BaseException | None = None
+        failures: deque[tuple[str, BaseException]] = deque(maxlen=_MAX_FAILURES)
+        live = LiveSession(self._id, failures)
+        body = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            body = anyio.CancelScope()
-            bridge = Bridge(tasks, lambda function: driver.post(function))
-            server = Server(self._machines(bridge))
-            bridge.failures = server.failures
-            live = LiveSession(self._id, server.failures)
+            bridge = Bridge(tasks, lambda function: driver.post(function), failures)
+            server = Server(self._machines(bridge), failures)
 
             def ended() -> None:
                 live.end(driver.error)

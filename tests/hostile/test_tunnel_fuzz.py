@@ -11,6 +11,7 @@ import gc
 import random
 import time
 import tracemalloc
+from collections import deque
 
 import pytest
 
@@ -174,7 +175,7 @@ def random_frame(rng: random.Random) -> bytes:
 
 def feed(data: bytes, rng: random.Random) -> bool:
     """Give the bytes to a fresh server, in pieces, as its thread does; whether they were good to the end."""
-    server = Server(METHODS)
+    server = Server(METHODS, deque())
     good = True
     try:
         pos = 0
