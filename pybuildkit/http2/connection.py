@@ -308,9 +308,7 @@ class Connection:
         while ready and limit - total > frames.HEAD_SIZE:
             stream = ready.popleft()
             stream.scheduled = False
-            size, sent = stream.write(
-                out, min(_QUANTUM, limit - total), self.send_window, unit, used + total
-            )
+            size, sent = stream.write(out, min(_QUANTUM, limit - total), self.send_window, unit, used + total)
             total += size
             self.send_window -= sent
             if not stream.over and not stream.scheduled and stream.sendable:
