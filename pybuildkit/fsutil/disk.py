@@ -18,53 +18,15 @@ from contextlib import suppress
 from typing import Final
 
 from pybuildkit.errors import TransferError
+from pybuildkit.fsutil.opendirs import DIR_FLAGS, Directory, OpenDirectories
 from pybuildkit.fsutil.validate import shown
 
-__all__ = ["Directory", "PartialFile", "Tree"]
+__all__ = ["Chunk", "Directory", "PartialFile", "Tree"]
 
 Chunk = bytes | memoryview
 
-_DIR_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_DIRECTORIES: Final = 64
 _ALL_PERMISSIONS: Final = 0o7777
-
-
-class Directory:
-    """A directory of the tree while entries may still come into it.
-
-    Attributes:
-        path: relative to the root.
-        created: it was made by this transfer, so nothing of anybody else's is in it.
-        names: in a mirror, the names that came; None where nothing will be deleted.
-    """
-
-    __slots__ = (
-        "created",
-        "fd",
-        "holds",
-        "identity",
-        "mode",
-        "mtime_ns",
-        "name",
-        "names",
-        "parent",
-        "path",
-        "regroup",
-    )
-
-    def __init__(self, parent: Directory | None, name: bytes, path: bytes) -> None:
-        self.parent = parent
-        self.name = name
-        self.path = path
-        self.fd = -1
-        self.identity: tuple[int, int] = (0, 0)
-        self.created = False
-        self.regroup = False
-        self.holds = 0
-        self.mode = -1
-        self.mtime_ns = 0
-        self.names: set[bytes] | None = None
 
 
 class PartialFile:
@@ -78,7 +40,7 @@ class PartialFile:
         self.temporary = temporary
 
 
-class Tree:
+class Tree(OpenDirectories):
     """The destination.
 
     Entries get the calling process' owner and group, and the mode that came, whatever the umask is.
@@ -91,18 +53,14 @@ class Tree:
     """
 
     def __init__(self, root: int, label: str, *, mirror: bool = False) -> None:
+        super().__init__(root)
         self.label = label
-        self.root = Directory(None, b"", b"")
-        self.root.fd = root
-        self.root.holds = 1
         if mirror:
             self.root.names = set()
         self.dropped_xattrs = 0
         self._mirror = mirror
         self._gid = os.getgid()
         self._take_over(self.root)
-        self._open: dict[Directory, None] = {}
-        self._unlocked: list[Directory] = []  # finished ones that had to be opened against their mode
         self._prefix = b".pybuildkit-" + secrets.token_hex(8).encode() + b"-"
         self._counter = 0
 
@@ -122,19 +80,19 @@ class Tree:
         It is held open once (for its entries) and holds its parent; see ``release``.
         """
         made = Directory(parent, name, path)
-        parent_fd = parent.fd if parent.fd >= 0 else self._reopen(parent)
+        parent_fd = parent.fd if parent.fd >= 0 else self.reopen(parent)
         try:
             os.mkdir(name, 0o700, dir_fd=parent_fd)
             made.created = True
         except FileExistsError:
             made.created = self._replace_by_directory(parent_fd, name)
         if not made.created:
-            self._take_over(made, self._open_directory(made))
+            self._take_over(made, self.open_first(made))
             made.names = set() if self._mirror else None
         elif parent.regroup:
-            os.fchown(self._open_directory(made), -1, self._gid)
+            os.fchown(self.open_first(made), -1, self._gid)
         if xattrs:
-            self._set_xattrs(made.fd if made.fd >= 0 else self._open_directory(made), xattrs)
+            self._set_xattrs(made.fd if made.fd >= 0 else self.open_first(made), xattrs)
         made.mode = mode & _ALL_PERMISSIONS
         made.mtime_ns = mtime_ns
         made.holds = 1
@@ -151,10 +109,10 @@ class Tree:
             at.holds -= 1
             if at.holds or at.parent is None:
                 return
-            fd = at.fd if at.fd >= 0 else self._reopen(at)
+            fd = at.fd if at.fd >= 0 else self.reopen(at)
             os.fchmod(fd, at.mode)
             os.utime(fd, ns=(at.mtime_ns, at.mtime_ns))
-            self._forget(at)
+            self.forget(at)
             at = at.parent
 
     def seal(self, directories: Sequence[Directory]) -> None:
@@ -167,19 +125,19 @@ class Tree:
                 at = at.parent
         for directory in sorted(unfinished, key=unfinished.__getitem__, reverse=True):
             with suppress(OSError, TransferError):
-                os.fchmod(directory.fd if directory.fd >= 0 else self._reopen(directory), directory.mode)
+                os.fchmod(directory.fd if directory.fd >= 0 else self.reopen(directory), directory.mode)
 
     def extraneous(self, directory: Directory) -> list[bytes]:
         """The names in a mirrored directory that did not come."""
         if directory.names is None:
             return []
-        fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+        fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         there = (os.fsencode(name) for name in os.listdir(fd))  # noqa: PTH208 - by descriptor
         return [n for n in there if n not in directory.names and not n.startswith(self._prefix)]
 
     def delete(self, directory: Directory, name: bytes) -> None:
         """Delete an entry, with all that is in it."""
-        self._remove(directory.fd if directory.fd >= 0 else self._reopen(directory), name)
+        self._remove(directory.fd if directory.fd >= 0 else self.reopen(directory), name)
 
     # --- files ---
 
@@ -197,7 +155,7 @@ class Tree:
         In a directory that this transfer made it is written under its own name; elsewhere an older file of
         that name stays until this one is complete.
         """
-        dir_fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+        dir_fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         written_as = name if directory.created else self._temporary()
         try:
             fd = os.open(written_as, _NEW_FLAGS, 0o600, dir_fd=dir_fd)
@@ -227,7 +185,7 @@ class Tree:
 
     def begin_file(self, directory: Directory) -> PartialFile:
         """Begin a file that comes in pieces."""
-        dir_fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+        dir_fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         temporary = self._temporary()
         return PartialFile(directory, os.open(temporary, _NEW_FLAGS, 0o600, dir_fd=dir_fd), temporary)
 
@@ -248,7 +206,7 @@ class Tree:
         fd, partial.fd = partial.fd, -1
         os.close(fd)
         directory = partial.directory
-        self._put(directory.fd if directory.fd >= 0 else self._reopen(directory), partial.temporary, name)
+        self._put(directory.fd if directory.fd >= 0 else self.reopen(directory), partial.temporary, name)
 
     def drop_file(self, partial: PartialFile) -> None:
         """The file will not be complete: what was written is deleted."""
@@ -257,15 +215,13 @@ class Tree:
             os.close(fd)
         with suppress(OSError, TransferError):
             directory = partial.directory
-            os.unlink(
-                partial.temporary, dir_fd=directory.fd if directory.fd >= 0 else self._reopen(directory)
-            )
+            os.unlink(partial.temporary, dir_fd=directory.fd if directory.fd >= 0 else self.reopen(directory))
 
     # --- other entries ---
 
     def make_symlink(self, directory: Directory, name: bytes, target: bytes, mtime_ns: int) -> None:
         """Make a symbolic link; its target is text and is never looked at."""
-        dir_fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+        dir_fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         try:
             os.symlink(target, name, dir_fd=dir_fd)
         except FileExistsError:
@@ -278,10 +234,10 @@ class Tree:
 
     def make_link(self, source: Directory, source_name: bytes, directory: Directory, name: bytes) -> None:
         """Make a hard link to a file of this tree."""
-        source_fd = source.fd if source.fd >= 0 else self._reopen(source)
+        source_fd = source.fd if source.fd >= 0 else self.reopen(source)
         pinned = self._open.pop(source, self) is None  # opening the other one must not close it
         try:
-            dir_fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+            dir_fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         finally:
             if pinned:
                 self._open[source] = None
@@ -297,7 +253,7 @@ class Tree:
 
     def make_fifo(self, directory: Directory, name: bytes, mode: int, mtime_ns: int) -> None:
         """Make a named pipe."""
-        dir_fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+        dir_fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         temporary = self._temporary()
         os.mkfifo(temporary, 0o600, dir_fd=dir_fd)
         self._finish_node(dir_fd, temporary, name, mode, mtime_ns, regroup=directory.regroup)
@@ -306,22 +262,10 @@ class Tree:
         self, directory: Directory, name: bytes, kind: int, major: int, minor: int, mode: int, mtime_ns: int
     ) -> None:
         """Make a device; only root may."""
-        dir_fd = directory.fd if directory.fd >= 0 else self._reopen(directory)
+        dir_fd = directory.fd if directory.fd >= 0 else self.reopen(directory)
         temporary = self._temporary()
         os.mknod(temporary, kind | 0o600, os.makedev(major, minor), dir_fd=dir_fd)
         self._finish_node(dir_fd, temporary, name, mode, mtime_ns, regroup=directory.regroup)
-
-    def close(self) -> None:
-        """Close all descriptors."""
-        for directory in reversed(self._unlocked):
-            with suppress(OSError, TransferError):
-                os.fchmod(directory.fd if directory.fd >= 0 else self._reopen(directory), directory.mode)
-        self._unlocked.clear()
-        for directory in (*self._open, self.root):
-            if directory.fd >= 0:
-                os.close(directory.fd)
-                directory.fd = -1
-        self._open.clear()
 
     # --- inside ---
 
@@ -385,7 +329,7 @@ class Tree:
         waiting = [name]
         while waiting:
             here = waiting.pop()
-            fd = os.open(here, _DIR_FLAGS, dir_fd=dir_fd)
+            fd = os.open(here, DIR_FLAGS, dir_fd=dir_fd)
             try:
                 for entry in os.listdir(fd):  # noqa: PTH208 - by descriptor
                     if stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode):
@@ -407,58 +351,6 @@ class Tree:
         if directory.parent is not None and found.st_mode & 0o700 != 0o700 and found.st_uid == os.geteuid():
             os.fchmod(fd, stat.S_IMODE(found.st_mode) | 0o700)
 
-    def _open_directory(self, directory: Directory) -> int:
-        """Open a directory for the first time."""
-        fd = self._open_below_parent(directory)
-        found = os.fstat(fd)
-        directory.identity = (found.st_dev, found.st_ino)
-        return fd
-
-    def _reopen(self, directory: Directory) -> int:
-        """Open a directory (again), and those above it as needed: parents first, without recursion."""
-        chain = [directory]
-        while chain[-1].parent is not None and chain[-1].parent.fd < 0:
-            chain.append(chain[-1].parent)
-        for at in reversed(chain):
-            if at.fd >= 0:
-                continue
-            known = at.identity
-            if known == (0, 0):
-                self._open_directory(at)
-                continue
-            fd = self._open_below_parent(at)
-            found = os.fstat(fd)
-            if (found.st_dev, found.st_ino) != known:
-                raise TransferError(
-                    f"the directory {shown(at.path)} was replaced while files were being received"
-                )
-        return directory.fd
-
-    def _open_below_parent(self, directory: Directory) -> int:
-        parent = directory.parent
-        if parent is None or parent.fd < 0:
-            raise TransferError(f"the directory {shown(directory.path)} is closed already")
-        try:
-            fd = os.open(directory.name, _DIR_FLAGS, dir_fd=parent.fd)
-        except PermissionError:
-            fd = _open_unreadable(directory.name, parent.fd)
-            if not directory.holds:
-                self._unlocked.append(directory)
-        directory.fd = fd
-        self._open[directory] = None
-        while len(self._open) > _OPEN_DIRECTORIES:
-            oldest = next(iter(self._open))
-            if oldest is directory:
-                break
-            self._forget(oldest)
-        return fd
-
-    def _forget(self, directory: Directory) -> None:
-        if directory.fd >= 0:
-            os.close(directory.fd)
-            directory.fd = -1
-        self._open.pop(directory, None)
-
     def _temporary(self) -> bytes:
         self._counter += 1
         return self._prefix + str(self._counter).encode()
@@ -478,14 +370,3 @@ def _write_all(fd: int, chunk: Chunk) -> None:
         rest = memoryview(chunk)[written:]
         while rest:
             rest = rest[os.write(fd, rest) :]
-
-
-def _open_unreadable(name: bytes, parent_fd: int) -> int:
-    """Open a directory of ours that its own mode keeps us out of."""
-    handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
-    try:
-        found = os.fstat(handle)
-        os.chmod(f"/proc/self/fd/{handle}", stat.S_IMODE(found.st_mode) | 0o700)  # noqa: PTH101 - by descriptor
-        return os.open(".", _DIR_FLAGS, dir_fd=handle)
-    finally:
-        os.close(handle)

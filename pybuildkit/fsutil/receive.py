@@ -13,13 +13,13 @@ import os
 import stat as st
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pybuildkit.errors import BuildKitError, ProtocolError, TransferError
 from pybuildkit.fsutil import stat as wire
-from pybuildkit.fsutil.disk import Chunk, Directory, PartialFile, Tree
+from pybuildkit.fsutil.disk import Chunk, Directory, Tree
+from pybuildkit.fsutil.incoming import IncomingFile, Limits, split_data
 from pybuildkit.fsutil.validate import PathOrder, shown
 
 __all__ = ["Devices", "Limits", "Receiver", "open_destination"]
@@ -28,63 +28,6 @@ Devices: TypeAlias = Literal["refuse", "skip", "create"]
 
 _CHUNK_COST = 256  # what a chunk costs beside its bytes
 _MAX_CHUNKS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a sender may make a receiver hold; more of it ends the transfer with an error.
-
-    Attributes:
-        entries: how many entries a tree may have.
-        whole_file: files up to so many bytes are held in memory until they are complete.
-        held_bytes: how much of such files is held at once; beyond it they go to disk early. Extended
-            attributes that wait for their file may take four times as much.
-        partial_files: how many files may be begun on disk and not complete at once. Go's sender has 4.
-        xattr_bytes: names and values of one entry's extended attributes.
-        requests: how many files are asked for ahead.
-    """
-
-    entries: int = 4_000_000
-    whole_file: int = 128 << 10
-    held_bytes: int = 16 << 20
-    partial_files: int = 128
-    xattr_bytes: int = 1 << 20
-    requests: int = 4096
-
-
-class _File:
-    """A regular file that was announced and is not complete."""
-
-    __slots__ = (
-        "chunks",
-        "directory",
-        "held",
-        "links",
-        "mode",
-        "mtime_ns",
-        "name",
-        "partial",
-        "path",
-        "received",
-        "size",
-        "xattr_bytes",
-        "xattrs",
-    )
-
-    def __init__(self, directory: Directory, name: bytes, path: bytes, stat: wire.Stat) -> None:
-        self.directory = directory
-        self.name = name
-        self.path = path
-        self.mode = wire.unix_mode(stat.mode)
-        self.mtime_ns = stat.mtime_ns
-        self.size = stat.size
-        self.xattrs: Mapping[str, bytes] = stat.xattrs
-        self.xattr_bytes = 0
-        self.received = 0
-        self.held = 0
-        self.chunks: list[Chunk] = []
-        self.partial: PartialFile | None = None
-        self.links: list[tuple[Directory, bytes]] | None = None
 
 
 class Receiver:
@@ -105,7 +48,7 @@ class Receiver:
         skipped: device nodes that were left out.
     """
 
-    def __init__(self, tree: Tree, *, devices: Devices = "refuse", limits: Limits = Limits()) -> None:
+    def __init__(self, tree: Tree, *, devices: Devices = "refuse", limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
         self.error: BuildKitError | None = None
         self.complete = False
         self.finished = False
@@ -117,11 +60,11 @@ class Receiver:
         self._limits = limits
         self._order: PathOrder[Directory] = PathOrder(tree.root)
         self._list_ended = False
-        self._asked: dict[int, _File] = {}
-        self._to_ask: deque[tuple[int, _File]] = deque()
+        self._asked: dict[int, IncomingFile] = {}
+        self._to_ask: deque[tuple[int, IncomingFile]] = deque()
         # What a hard link may name (S55): the file while it is on its way, then where it is; None: left out.
-        self._linkable: dict[bytes, Directory | _File | None] = {}
-        self._partial: set[_File] = set()
+        self._linkable: dict[bytes, Directory | IncomingFile | None] = {}
+        self._partial: set[IncomingFile] = set()
         self._held = 0
         self._held_xattrs = 0
         self._extraneous: list[tuple[Directory, list[bytes]]] = []
@@ -134,7 +77,7 @@ class Receiver:
             return self._after_the_end(message)
         try:
             # Most messages are DATA; theirs is the one layout that is read here, fast.
-            if message[:2] == b"\x08\x02" and (data := _split_data(message)) is not None:
+            if message[:2] == b"\x08\x02" and (data := split_data(message)) is not None:
                 return self._data(*data)
             packet = wire.decode_packet(message)
             match packet.type:
@@ -196,7 +139,7 @@ class Receiver:
     def _regular(
         self, file_id: int, directory: Directory, name: bytes, path: bytes, stat: wire.Stat
     ) -> list[bytes]:
-        file = _File(directory, name, path, stat)
+        file = IncomingFile(directory, name, path, stat)
         if file.size < 0:
             raise ProtocolError(f"the daemon sent {shown(path)} with a size of {file.size} bytes")
         if file.xattrs:
@@ -222,7 +165,7 @@ class Receiver:
                 f"the daemon sent {shown(path)} as a link to {shown(source)}, which it did not send before"
             )
         target = self._linkable[source]
-        if isinstance(target, _File):
+        if isinstance(target, IncomingFile):
             directory.holds += 1
             target.links = target.links or []
             target.links.append((directory, name))
@@ -324,7 +267,7 @@ class Receiver:
 
     # --- what follows from it ---
 
-    def _to_disk(self, file: _File) -> None:
+    def _to_disk(self, file: IncomingFile) -> None:
         if len(self._partial) >= self._limits.partial_files:
             raise TransferError(
                 f"the daemon sends more than {len(self._partial)} files at once", path=self._tree.label
@@ -335,7 +278,7 @@ class Receiver:
             self._tree.append(file.partial, chunk)
         self._let_go(file)
 
-    def _complete(self, file: _File) -> None:
+    def _complete(self, file: IncomingFile) -> None:
         if file.received != file.size:
             # T22: a sender in Go that can not open a file sends it empty, and says nothing.
             why = "" if file.received else "; it could not open the file"
@@ -357,7 +300,7 @@ class Receiver:
         self._linkable[file.path] = directory
         tree.release(directory)
 
-    def _let_go(self, file: _File) -> None:
+    def _let_go(self, file: IncomingFile) -> None:
         self._held -= file.held
         file.held = 0
         file.chunks = []
@@ -428,39 +371,3 @@ def open_destination(path: str | os.PathLike[str], *, mirror: bool = False) -> T
         return Tree(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), label, mirror=mirror)
     except OSError as exc:
         raise TransferError(f"can not write into {label!r}: {exc.strerror or exc}", path=label) from exc
-
-
-def _split_data(message: bytes) -> tuple[int, Chunk] | None:
-    """The id and the bytes of a DATA packet, if it is laid out as Go does; None else."""
-    end = len(message)
-    if end == 2:
-        return 0, b""
-    pos, file_id = 2, 0
-    if message[2] == 0x18:
-        pos, shift = 3, 0
-        while True:
-            if pos >= end or shift > 28:
-                return None
-            byte = message[pos]
-            pos += 1
-            file_id |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                break
-        if pos == end:
-            return file_id, b""
-    if message[pos] != 0x22:
-        return None
-    size = shift = 0
-    pos += 1
-    while True:
-        if pos >= end or shift > 28:
-            return None
-        byte = message[pos]
-        pos += 1
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            break
-    # A view keeps the message; here that is the data and a few bytes.
-    return (file_id, memoryview(message)[pos:]) if pos + size == end else None

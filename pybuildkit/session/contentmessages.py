@@ -1,6 +1,6 @@
 """The messages of containerd's Content service, by hand: blobs of gigabytes pass through them (S96).
 
-Field numbers are in the facts' appendix C and in ``protos/``; a test compares with the generated stubs.
+Field numbers are those of ``protos/``; the service's tests read and write the messages with the generated stubs.
 """
 
 from __future__ import annotations

@@ -332,6 +332,9 @@ async def test_the_pages_examples(buildkit: AsyncClient, tmp_path: Path) -> None
     (tmp_path / "several").mkdir()
     assert len(await page["several"](buildkit, str(context), tmp_path / "several")) > 1000
     assert sorted(os.listdir(tmp_path / "several")) == ["files", "files.tar", "layout"]
+    sizes: list[int] = []
+    await buildkit.build(context, outputs=page["counted"](sizes))
+    assert sum(sizes) == (tmp_path / "several" / "files.tar").stat().st_size
     (tmp_path / "named").mkdir()
     for _ in range(2):
         await buildkit.build(context, outputs=page["by_digest"](tmp_path / "named"))

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import anyio.lowlevel
@@ -356,6 +357,30 @@ async def test_file_objects_and_streams(tmp_path: Path) -> None:
     assert arrived == [content]
     assert b"".join(streamed) == content
     assert [result.bytes for result in service.results.values()] == [len(content)] * 5
+
+
+async def test_functions_that_take_the_pieces() -> None:
+    """In a thread, or on the event loop."""
+    taken: list[bytes] = []
+    sent: list[bytes] = []
+    threads: set[int] = set()
+
+    def take(piece: bytes) -> None:
+        threads.add(threading.get_ident())
+        taken.append(piece)
+
+    async def send(piece: bytes) -> None:
+        await anyio.lowlevel.checkpoint()
+        sent.append(piece)
+
+    service = FileSend(
+        {0: FileTarget(SimpleNamespace(write=take)), 1: FileTarget(SimpleNamespace(send=send))}
+    )
+    async with fake_daemon(service) as daemon:
+        for index in range(2):
+            assert await send_file(daemon, [b"a" * 10, b"b" * 10], exporter(index)) == Status()
+    assert b"".join(taken) == b"".join(sent) == b"a" * 10 + b"b" * 10
+    assert threading.get_ident() not in threads
 
 
 async def test_a_stream_that_nobody_reads_holds_the_daemon_back() -> None:
