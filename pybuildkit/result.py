@@ -7,39 +7,14 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybuildkit.events import VertexWarning
 
-__all__ = ["Descriptor", "Result"]
+if TYPE_CHECKING:
+    from pybuildkit.content.descriptor import Descriptor
 
-
-@dataclass(frozen=True, slots=True)
-class Descriptor:
-    """An OCI descriptor: what names a blob.
-
-    Attributes:
-        media_type: as ``application/vnd.oci.image.index.v1+json``.
-        digest: as ``sha256:...``.
-        size: in bytes.
-        annotations: free texts.
-    """
-
-    media_type: str
-    digest: str
-    size: int
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Descriptor:
-        """Read the JSON form.
-
-        Raises:
-            KeyError: the media type or the digest is missing.
-        """
-        return cls(
-            data["mediaType"], data["digest"], int(data.get("size", 0)), dict(data.get("annotations") or {})
-        )
+__all__ = ["Result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +49,9 @@ class Result:
         encoded = self.metadata.get("containerimage.descriptor")
         if encoded is None:
             return None
-        return Descriptor.from_json(json.loads(base64.b64decode(encoded)))
+        from pybuildkit.content.descriptor import Descriptor
+
+        return Descriptor.parse(base64.b64decode(encoded))
 
     @property
     def image_names(self) -> tuple[str, ...]:
