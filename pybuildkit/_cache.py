@@ -12,12 +12,13 @@ from pybuildkit._attrs import attr, boolean, choice, integer, render
 from pybuildkit._imageoutputs import Compression
 from pybuildkit.errors import ConfigError
 
-__all__ = ["Cache", "CacheInactiveWarning", "CacheMode"]
+__all__ = ["Cache", "CacheInactiveWarning", "CacheMode", "holds_credentials"]
 
 CacheMode: TypeAlias = Literal["min", "max"]
 
 _CONFIDENTIAL = r"(?i:secret|token|password|signature)"
 _QUERY = r"(?<=\?)\S+"
+_USERINFO = r"://[^/@\s]+@"
 
 _EXPORT_ONLY = frozenset(
     {
@@ -153,11 +154,19 @@ class Cache:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def holds_credentials(attrs: Mapping[str, str]) -> bool:
+    """Whether something among a cache's attributes must not be kept anywhere: a key, a token, a signed URL."""
+    return any(
+        value and (re.search(_CONFIDENTIAL, key) or re.search(_QUERY, value) or re.search(_USERINFO, value))
+        for key, value in attrs.items()
+    )
+
+
 def _masked(key: str, value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k!r}: {_masked(k, v)}" for k, v in value.items()) + "}"
     if re.search(_CONFIDENTIAL, key):
         return "<hidden>"
     if isinstance(value, str):
-        return repr(re.sub(_QUERY, "<hidden>", value))
+        return repr(re.sub(_USERINFO, "://<hidden>@", re.sub(_QUERY, "<hidden>", value)))
     return repr(value)

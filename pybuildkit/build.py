@@ -10,7 +10,7 @@ from typing import Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from pybuildkit.control.solve import SOLVE, SolveRequest, decode_response
+from pybuildkit.control.solve import SolveRequest, decode_response
 from pybuildkit.control.status import STATUS, decode_status_response, encode_status_request
 from pybuildkit.errors import BuildCancelled, BuildKitError, RPCError
 from pybuildkit.events import Event, SolveStatus
@@ -53,6 +53,14 @@ class Plan(Protocol):
 
         Raises:
             ConfigError: the build could not end well.
+        """
+        ...
+
+    async def solve(self, channel: Channel) -> bytes:
+        """Have the request solved, by a daemon that can ask for the session; the encoded ``SolveResponse``.
+
+        Raises:
+            RPCError: the daemon refused, the build failed, or the daemon went away.
         """
         ...
 
@@ -211,7 +219,7 @@ class Build:
         """The session and, inside it, the solve (S13); None when it was cancelled."""
         with self._solve_scope:
             async with self._plan.session.open(self._carrier or self._channel):
-                return decode_response(await self._channel.unary(SOLVE, self._plan.request.encode()))
+                return decode_response(await self._plan.solve(self._channel))
         return None
 
     async def _follow(self) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import to_thread
 
+from pybuildkit._cache import holds_credentials
 from pybuildkit.builderrors import BuildFacts, build_error
 from pybuildkit.caches import Cache
 from pybuildkit.content.solve import SolveContent
-from pybuildkit.control.solve import CacheEntry, ExporterEntry, SolveRequest
+from pybuildkit.control.solve import SOLVE, CacheEntry, ExporterEntry, SolveRequest
 from pybuildkit.errors import BuildKitError, ConnectionLost, RPCError
 from pybuildkit.outputs import Output
 from pybuildkit.progress import Progress
@@ -28,11 +29,14 @@ from pybuildkit.session.session import Session, new_id
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
+    from pybuildkit.rpc.channel import Channel
     from pybuildkit.secrets import Secret
     from pybuildkit.targets import DirectoryTarget, FileTarget
 
 __all__ = ["Ingredients", "SolvePlan"]
 
+
+_CACHE_IMPORTS = "cache-imports"
 
 Caches: TypeAlias = tuple[tuple[Cache, dict[str, str]], ...]
 
@@ -106,8 +110,9 @@ class SolvePlan:
             shared_key=made_of.shared_key or _shared_key(made_of.locals, growing=made_of.growing),
         )
         attrs = dict(made_of.attrs)
+        self._hidden = _hidden_attrs(made_of, self._content.imports)
         if made_of.frontend and self._content.imports:
-            attrs.setdefault("cache-imports", _imports_json(self._content.imports))
+            attrs.setdefault(_CACHE_IMPORTS, _imports_json(self._content.imports))
         self.request = SolveRequest(
             ref=made_of.ref or new_id(),
             session=self.session.id,
@@ -139,6 +144,14 @@ class SolvePlan:
             yield self._files
         if self._content.stores:
             yield ContentService(self._content.stores)
+
+    async def solve(self, channel: Channel) -> bytes:
+        """Have the request solved; see ``pybuildkit.build.Plan``."""
+        if not self._hidden:
+            return await channel.unary(SOLVE, self.request.encode())
+        from pybuildkit.gateway.discreet import solve_discreetly
+
+        return await solve_discreetly(channel, self.request, self._hidden)
 
     async def prepare(self) -> None:
         """Find out what would fail at the end, before anything is built."""
@@ -193,6 +206,15 @@ def _store_directory(outputs: list[Output]) -> Path | None:
 
 def _cache_entries(caches: Caches) -> tuple[CacheEntry, ...]:
     return tuple(CacheEntry(cache.type, attrs) for cache, attrs in caches)
+
+
+def _hidden_attrs(made_of: Ingredients, imports: tuple[CacheEntry, ...]) -> frozenset[str]:
+    """The attributes of a frontend that may hold credentials, and so must not get into the build's history (T20)."""
+    if not made_of.frontend or made_of.internal:
+        return frozenset()
+    if _CACHE_IMPORTS in made_of.attrs or any(holds_credentials(entry.attrs) for entry in imports):
+        return frozenset([_CACHE_IMPORTS])
+    return frozenset()
 
 
 def _imports_json(entries: tuple[CacheEntry, ...]) -> str:

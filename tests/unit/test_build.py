@@ -11,11 +11,12 @@ import pytest
 from pybuildkit import build as build_module
 from pybuildkit._pb import control_pb2
 from pybuildkit.build import Build, run_build
-from pybuildkit.control.solve import SolveRequest
+from pybuildkit.control.solve import SOLVE, SolveRequest
 from pybuildkit.control.status import STATUS
 from pybuildkit.errors import BuildCancelled, BuildError, BuildKitError, NotFound, RPCError
 from pybuildkit.events import Log, VertexCompleted, VertexStarted
 from pybuildkit.progress import Progress
+from pybuildkit.rpc.channel import Channel
 from pybuildkit.session.session import Session
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,9 @@ class FakePlan:
 
     async def prepare(self) -> None:
         pass
+
+    async def solve(self, channel: Channel) -> bytes:
+        return await channel.unary(SOLVE, self.request.encode())
 
     async def abandon(self) -> None:
         self.abandoned = True
