@@ -5,7 +5,7 @@
     prepare.py dev       everything to work on it, in .venv
     prepare.py demo      `run`, a buildkitd, and what that needs from the distribution
     prepare.py protos    a buildkitd to ask, and runc
-    prepare.py test      `dev`, all Go tools, all programs that the tests use
+    prepare.py test      `dev`, all Go tools, Azurite, all programs that the tests use
     prepare.py tools     all Go tools, nothing else
 
     prepare.py constraints   write constraints.txt anew, with the newest versions
@@ -29,18 +29,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dataclasses import dataclass
 
-from scripts.machine import debian, environment, tools
+from scripts.machine import azurite, debian, environment, tools
 from scripts.machine.paths import SetupError
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a command needs: programs of the distribution, a level of the environment, Go tools, root."""
+    """What a command needs: programs of the distribution, a level of the environment, Go tools, root, Azurite."""
 
     programs: tuple[str, ...] = ()
     environment: str = ""
     tools: tuple[str, ...] = ()
     root: bool = False
+    azurite: bool = False
 
 
 NEEDS = {
@@ -48,7 +49,7 @@ NEEDS = {
     "dev": Need(environment="dev"),
     "demo": Need(("runc", "busybox"), "run", ("buildkitd",), root=True),
     "protos": Need(("runc",), "", ("buildkitd",), root=True),
-    "test": Need(tuple(debian.PROGRAMS), "dev", tuple(tools.PROGRAMS)),
+    "test": Need(tuple(debian.PROGRAMS), "dev", tuple(tools.PROGRAMS), azurite=True),
     "tools": Need(tools=tuple(tools.PROGRAMS)),
 }
 
@@ -80,6 +81,8 @@ def _meet(name: str, need: Need) -> None:
     debian.require(need.programs)
     if need.environment:
         environment.ensure(need.environment)
+    if need.azurite:
+        azurite.install()
     tools.build(need.tools)
 
 

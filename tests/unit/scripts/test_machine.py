@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from scripts import prepare
-from scripts.machine import debian, golang, tools
+from scripts.machine import azurite, debian, golang, tools
 from scripts.machine.paths import ROOT, SetupError, fingerprint, run
 
 GO_MOD = """module x
@@ -168,3 +170,18 @@ def test_without_root_a_daemon_is_refused_before_anything_is_built(
     monkeypatch.setattr(tools, "build", lambda names: pytest.fail("builds"))
     assert prepare.main([name]) == 1
     assert f"{name} starts a buildkitd of its own, which needs root" in capsys.readouterr().err
+
+
+def test_azurite_is_pinned_with_all_that_it_needs() -> None:
+    pinned = json.loads((azurite.MODULE / "package.json").read_text())["dependencies"]
+    lock = json.loads((azurite.MODULE / "package-lock.json").read_text())["packages"]
+    assert lock[""]["dependencies"] == pinned
+    assert all(entry["integrity"] for path, entry in lock.items() if path)
+
+
+def test_azurite_starts_with_the_node_of_the_environment(tmp_path: Path) -> None:
+    node = script(tmp_path / "a node", 'echo "$@"')
+    program = script(tmp_path / "azurite-blob", "")
+    program.write_text(azurite.launcher(node))
+    told = subprocess.run([program, "--blobPort", "1 2"], capture_output=True, text=True, check=True).stdout
+    assert told == f"{azurite.ENTRY} --blobPort 1 2\n"
