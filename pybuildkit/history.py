@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from pybuildkit._time import moment
+from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.details import Detail
-from pybuildkit.result import Descriptor
 
 __all__ = [
     "Attachment",

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from pybuildkit import _wire as wire
 from pybuildkit._wire import field_bytes, field_varint, fields, signed
+from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.control.solve import string_map
 from pybuildkit.control.status import timestamp
 from pybuildkit.details import decode_status
 from pybuildkit.history import Exporter, HistoryError, HistoryEvent, HistoryRecord, ResultInfo
-from pybuildkit.result import Descriptor
 from pybuildkit.rpc.failures import CODES
 
 __all__ = [

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from anyio import to_thread
+
+from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway import _proto as p
 from pybuildkit.gateway._proto import Message
-from pybuildkit.platforms import Platform
-from pybuildkit.result import Descriptor
+from pybuildkit.platforms import Platform, PlatformLike
 
 if TYPE_CHECKING:
     from pybuildkit.llb import State
     from pybuildkit.llb.resolve import ResolveMode
+    from pybuildkit.options import PolicySource
 
 __all__ = [
     "AttestationChain",
@@ -24,6 +28,7 @@ __all__ = [
     "GitMetadata",
     "HTTPMetadata",
     "ImageMetadata",
+    "ResolveOptions",
     "SourceLike",
     "SourceMetadata",
     "SourceQuery",
@@ -217,6 +222,32 @@ class SourceQuery:
         return b"".join(parts)
 
 
+class ResolveOptions(TypedDict, total=False):
+    """What can be asked of a source.
+
+    Attributes:
+        platform: of an image; the daemon's own by default.
+        resolve_mode: ``pull`` asks the registry even when the daemon has the image, ``local`` prefers the daemon's (X20).
+        config: whether an image's configuration is wanted; it is by default.
+        attestation_chain: whether an image's attestation chain is wanted.
+        attestations: predicate types of attestations whose content is wanted.
+        git_objects: whether a commit's and a tag's objects are wanted.
+        checksum: another digest of a file that is wanted: the algorithm, and what is hashed behind its content.
+        log_name: what progress shows.
+        source_policies: on top of the build's own.
+    """
+
+    platform: PlatformLike | None
+    resolve_mode: ResolveMode
+    config: bool
+    attestation_chain: bool
+    attestations: Iterable[str]
+    git_objects: bool
+    checksum: tuple[ChecksumAlgorithm, bytes] | None
+    log_name: str
+    source_policies: PolicySource | Iterable[PolicySource]
+
+
 def source_parts(source: SourceLike) -> tuple[str, Mapping[str, str], Platform | None]:
     """A source's identifier, attributes and platform.
 
@@ -297,3 +328,32 @@ def encode_platform(field: int, platform: Platform | None) -> bytes:
         return b""
     body = p.text(1, platform.architecture) + p.text(2, platform.os) + p.text(3, platform.variant)
     return p.message(field, body + p.text(4, platform.os_version) + p.texts(5, platform.os_features))
+
+
+async def encode_policies(policies: PolicySource | Iterable[PolicySource]) -> tuple[bytes, ...]:
+    from pybuildkit.sourcepolicy import SourcePolicy, load_source_policy
+
+    listed = [policies] if isinstance(policies, SourcePolicy | str | os.PathLike) else policies
+    made = [await to_thread.run_sync(load_source_policy, policy) for policy in listed]
+    return tuple(policy.encode() for policy in made if policy is not None)
+
+
+async def query_for(source: SourceLike, attrs: Mapping[str, str], options: ResolveOptions) -> SourceQuery:
+    identifier, own, found = source_parts(source)
+    platform = options.get("platform")
+    if isinstance(platform, str):
+        platform = Platform.parse(platform)
+    attestations = options.get("attestations", ())
+    return SourceQuery(
+        identifier=identifier,
+        attrs={**own, **attrs},
+        platform=platform or found,
+        log_name=options.get("log_name", ""),
+        resolve_mode=options.get("resolve_mode", "default"),
+        config=options.get("config", True),
+        attestation_chain=options.get("attestation_chain", False),
+        attestations=(attestations,) if isinstance(attestations, str) else tuple(attestations),
+        git_objects=options.get("git_objects", False),
+        checksum=options.get("checksum"),
+        source_policies=await encode_policies(options.get("source_policies", ())),
+    )

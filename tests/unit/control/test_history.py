@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pybuildkit._pb import content_pb2, control_pb2
 from pybuildkit._wire import ProtoDecodeError
+from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.control.content import Content
 from pybuildkit.control.history import decode_event
 from pybuildkit.control.records import History
@@ -22,7 +23,6 @@ from pybuildkit.details import FailedVertex
 from pybuildkit.errors import ConfigError, NotFound, RPCError
 from pybuildkit.events import Log, VertexStarted
 from pybuildkit.history import Exporter, HistoryError, HistoryRecord, ResultInfo
-from pybuildkit.result import Descriptor
 from tests.support.fakechannel import Answer, ScriptedChannel
 
 SECOND = 1_000_000_000
