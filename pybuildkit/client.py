@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack
 
 import anyio
 from anyio import to_thread
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from pybuildkit.transport import Endpoint
     from pybuildkit.workers import Info
 
-__all__ = ["AsyncClient"]
+__all__ = ["AsyncClient", "Transport"]
+
+Transport: TypeAlias = Literal["http2", "grpc"]
+"""What speaks to the daemon."""
 
 CONNECT_TIMEOUT = 20.0
 
@@ -55,6 +58,8 @@ class AsyncClient(ControlCalls):
             starting. Otherwise a dead address is an error at once.
         own_session: carry each build's session on a connection of its own, which is faster; not possible with TLS, nor
             where an address may stand for several daemons. By default that is done for unix sockets.
+        transport: what speaks to the daemon: ``http2``, which is part of this library, quicker to start and without
+            TLS, or ``grpc``, the grpc package. By default the first where there is no TLS.
     """
 
     def __init__(
@@ -65,14 +70,20 @@ class AsyncClient(ControlCalls):
         timeout: float = CONNECT_TIMEOUT,
         wait: bool = False,
         own_session: bool | None = None,
+        transport: Transport | None = None,
     ) -> None:
         if timeout <= 0:
             raise ConfigError(f"timeout={timeout!r} must be more than 0 seconds")
+        if transport not in (None, "http2", "grpc"):
+            raise ConfigError(f"transport={transport!r} is not known; give http2 or grpc, or leave it out")
+        if transport == "http2" and tls is not None:
+            raise ConfigError("transport='http2' does not go with tls=; leave it out")
         self._given_address = address
         self._tls = tls
         self._timeout = timeout
         self._wait = wait
         self._own_session = own_session
+        self._transport = transport
         self._stack: AsyncExitStack | None = None
         self._channel: Channel | None = None
         self._endpoint: Endpoint | None = None
@@ -128,7 +139,6 @@ class AsyncClient(ControlCalls):
         return self._channel
 
     async def _open(self, stack: AsyncExitStack) -> Channel:
-        from pybuildkit.rpc.aio import AioChannel
         from pybuildkit.transport import default_address, dial
 
         address = self._given_address or await to_thread.run_sync(default_address)
@@ -142,9 +152,18 @@ class AsyncClient(ControlCalls):
             raise ConfigError(f"tls= does not go with {address}; it is for tcp:// addresses")
         self._endpoint = endpoint
         self._carrier = self._choose_carrier(endpoint, address)
-        channel = AioChannel(endpoint.target, address=address, authority=endpoint.authority, tls=self._tls)
+        channel = self._make_channel(endpoint, address)
         stack.push_async_callback(channel.aclose)
         return channel
+
+    def _make_channel(self, endpoint: Endpoint, address: str) -> Channel:
+        if self._tls is None and self._transport != "grpc":
+            from pybuildkit.rpc.h2 import H2Channel
+
+            return H2Channel(endpoint)
+        from pybuildkit.rpc.aio import AioChannel
+
+        return AioChannel(endpoint.target, address=address, authority=endpoint.authority, tls=self._tls)
 
     def _choose_carrier(self, endpoint: Endpoint, address: str) -> CarrierFactory | None:
         """What carries sessions; None for the channel itself."""

@@ -13,7 +13,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pybuildkit._portal import borrow_texts, pull
 from pybuildkit._portal import call_in as call_in
 from pybuildkit.build import Build
-from pybuildkit.client import CONNECT_TIMEOUT, AsyncClient
+from pybuildkit.client import CONNECT_TIMEOUT, AsyncClient, Transport
 from pybuildkit.control.blocking import BlockingControl
 from pybuildkit.errors import ConfigError
 from pybuildkit.events import Event, SolveStatus
@@ -47,8 +47,11 @@ class Client(BlockingControl):
         timeout: float = CONNECT_TIMEOUT,
         wait: bool = False,
         own_session: bool | None = None,
+        transport: Transport | None = None,
     ) -> None:
-        self._client = AsyncClient(address, tls=tls, timeout=timeout, wait=wait, own_session=own_session)
+        self._client = AsyncClient(
+            address, tls=tls, timeout=timeout, wait=wait, own_session=own_session, transport=transport
+        )
         self._stack: ExitStack | None = None
         self._portal: BlockingPortal | None = None
 

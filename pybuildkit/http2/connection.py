@@ -59,6 +59,8 @@ class Connection:
         held: bytes that are kept for the peer, see ``hold``.
         send_window: bytes of data that the peer allows on all streams together.
         peer_header_list: bytes of one header list that the peer takes, None when it does not say.
+        peer_max_streams: streams that the peer lets us have open at once; without end when it does not say.
+        settled: the peer's first frame has come, and is what HTTP/2 asks for.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class Connection:
         self.goaway_text = b""
         self.held = 0
         self.peer_header_list: int | None = None
+        self.peer_max_streams = frames.MAX_WINDOW
+        self.settled = False
         self._next_stream = 1
         self._first_block: Stream | None = None
         self._failed = False
@@ -217,6 +221,7 @@ class Connection:
 
     def on_settings(self, values: dict[int, int]) -> None:
         """A SETTINGS frame that is no ACK."""
+        self.settled = True
         for key, value in values.items():
             if key == Setting.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW:
@@ -233,6 +238,8 @@ class Connection:
                     raise Refused(ErrorCode.PROTOCOL_ERROR, f"ENABLE_PUSH of {value}")
             elif key == Setting.MAX_HEADER_LIST_SIZE:
                 self.peer_header_list = value
+            elif key == Setting.MAX_CONCURRENT_STREAMS:
+                self.peer_max_streams = value
         self.control(frames.head(0, frames.SETTINGS, frames.ACK, 0))
 
     def on_ping(self, payload: bytes) -> None:

@@ -26,6 +26,7 @@ from pybuildkit.session.calls import Buffer
 from pybuildkit.session.carrier import BATCH, SESSION, Carrier, CarrierFactory, decode_bytes_message
 from pybuildkit.session.socketio import SocketIO
 from pybuildkit.transport.endpoint import Endpoint
+from pybuildkit.transport.sockets import connect
 
 __all__ = ["SocketCarrier", "on_endpoint"]
 
@@ -226,15 +227,9 @@ def on_endpoint(endpoint: Endpoint) -> CarrierFactory:
 
 
 async def _connect(endpoint: Endpoint) -> socket.socket:
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
-            if endpoint.socket_path:
-                return await _connected(loop, socket.AF_UNIX, endpoint.socket_path)
-            host, _, port = endpoint.host_port.rpartition(":")
-            found = await loop.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-            family, _, _, _, where = found[0]
-            return await _connected(loop, family, where)
+            return await connect(endpoint)
     except TimeoutError:
         reason = f"no answer within {_CONNECT_SECONDS:.0f} seconds"
     except OSError as exc:
@@ -245,18 +240,3 @@ async def _connect(endpoint: Endpoint) -> socket.socket:
         "is buildkitd running there?",
         address=endpoint.address,
     )
-
-
-async def _connected(loop: asyncio.AbstractEventLoop, family: int, where: object) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # A daemon whose machine died says nothing: the system finds out (X2).
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        await loop.sock_connect(sock, where)  # type: ignore[arg-type]
-    except BaseException:
-        sock.close()
-        raise
-    return sock
