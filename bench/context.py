@@ -7,7 +7,6 @@ processes on one daemon. Cold means that the daemon has nothing of the tree: eac
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.pairs import Figures, Pair, print_table, run, take_turns
-from bench.setting import daemon_pid, running_daemon, tool, workspace
+from bench.setting import daemon_pid, python_environment, running_daemon, tool, workspace
 from pybuildkit.daemon import Buildkitd
 
 DOCKERFILE = "FROM scratch\nCOPY . /\n"
@@ -63,9 +62,8 @@ class Sides:
 
     def ours(self) -> Figures:
         """Our command line."""
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
         command = [sys.executable, "-m", "pybuildkit", "--addr", self._address, "solve", *self._flags()]
-        return run(command, daemon=self._pid, env=env)
+        return run(command, daemon=self._pid, env=python_environment())
 
     def theirs(self) -> Figures:
         """buildctl's."""

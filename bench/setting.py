@@ -13,9 +13,16 @@ from pathlib import Path
 
 from pybuildkit.daemon import Buildkitd
 
-__all__ = ["ROOT", "daemon_pid", "running_daemon", "tool", "workspace"]
+__all__ = ["ROOT", "daemon_pid", "python_environment", "running_daemon", "tool", "workspace"]
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def python_environment() -> dict[str, str]:
+    """The environment of our own processes: this checkout, and compiled files kept, as an installed package has them."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return env
 
 
 def tool(name: str) -> str:
