@@ -63,7 +63,6 @@ class Ingredients:
         services: what else the session offers.
         ssh: ids of the agents among these.
         growing: whether more trees may come while the build runs, into ``locals``.
-        explain_vertex: says where in a Python file a vertex was made, by its digest.
     """
 
     ref: str = ""
@@ -172,6 +171,11 @@ class SolvePlan:
         """The error that the caller sees: what the daemon said, with what is known on this side."""
         if not isinstance(error, RPCError) or isinstance(error, ConnectionLost):
             return error
+        for failed in self._sync.failed.values():
+            if (
+                str(failed) in error.message
+            ):  # the daemon only repeats what it was told; this one has the path
+                return failed
         facts = BuildFacts(
             ref=self.request.ref,
             frontend=self.request.frontend,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pybuildkit import AsyncClient
-from pybuildkit.errors import ConfigError, FrontendError
+from pybuildkit.errors import ConfigError, FrontendError, TransferError
 from pybuildkit.events import Transfer
 from pybuildkit.fsutil import MemoryTree
 from pybuildkit.outputs import OCI, Local
@@ -175,3 +175,23 @@ async def test_what_is_missing_is_named(buildkit: AsyncClient, tmp_path: Path) -
     context = write(tmp_path / "ctx", Dockerfile="FROM busybox AS one\n")
     with pytest.raises(FrontendError, match="nostage"):
         await buildkit.build(context, target="nostage")
+
+
+async def test_a_file_that_can_not_be_read_is_named(
+    buildkit: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S30, T22: neither left out nor sent empty."""
+    import os
+
+    real = os.open
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> int:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+    context = write(tmp_path / "ctx", Dockerfile="FROM scratch\nCOPY . /\n", sub__locked="x", other="y")
+    with pytest.raises(TransferError, match="sub/locked") as caught:
+        await buildkit.build(context)
+    assert caught.value.path.endswith("sub/locked")
