@@ -7,27 +7,16 @@ import argparse
 from pybuildkit.cli.outcome import add_build_flags, key_values, run_and_report, shared_options
 from pybuildkit.errors import ConfigError
 
-__all__ = ["register"]
-
-_EXAMPLES = """examples:
+DESCRIPTION = "Build a Dockerfile directory."
+EXAMPLES = """examples:
   pybuildkit build . -o type=local,dest=out
   pybuildkit build . --target test --build-arg PY=3.13 --secret id=token,env=TOKEN
   pybuildkit build services/api -t registry.example/api:1.4 -o type=image,push=true --platform linux/amd64,linux/arm64
 """
 
 
-def register(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "build",
-        parents=[shared],
-        help="build a Dockerfile directory",
-        description="Build a Dockerfile directory.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add = parser.add_argument
     add("path", nargs="?", default=".", metavar="DIR", help="the directory, or a git or tar URL [.]")
     add(
@@ -83,7 +72,6 @@ def register(
         help="import a cache, as type=local,src=DIR",
     )
     add_build_flags(parser)
-    parser.set_defaults(run=run)
 
 
 async def run(args: argparse.Namespace) -> int:

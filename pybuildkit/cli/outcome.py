@@ -1,65 +1,80 @@
-"""What both build commands share: flags, running, and the files they leave about the result."""
+"""What the build commands share: flags, running with a display, and what they leave about the result."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit.errors import ConfigError
+from pybuildkit.registrytls import parse_registry_tls
 
 if TYPE_CHECKING:
     from pybuildkit.client import AsyncClient
+    from pybuildkit.result import Result
+    from pybuildkit.ui import Display
 
-__all__ = ["add_build_flags", "key_values", "run_and_report", "shared_options"]
+__all__ = ["add_build_flags", "add_progress", "key_values", "run_and_report", "shared_options"]
 
 PROGRESS = ("auto", "plain", "tty", "quiet", "rawjson", "none")
 
 
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """The ``--progress`` flag."""
+    parser.add_argument(
+        "--progress",
+        choices=PROGRESS,
+        default="auto",
+        metavar="MODE",
+        help=f"{', '.join(PROGRESS)} [$BUILDKIT_PROGRESS, else auto: tty on a terminal, plain elsewhere]",
+    )
+
+
 def add_build_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that ``solve`` and ``build`` have in common."""
+
+    def add_list(*names: str, metavar: str, help: str) -> None:  # noqa: A002 - argparse's word
+        parser.add_argument(*names, action="append", default=[], metavar=metavar, help=help)
+
+    add_list("--output", "-o", metavar="SPEC", help="where a result goes, as type=local,dest=out")
+    add_list("--secret", metavar="SPEC", help="a secret, as id=token,src=FILE or id=token,env=NAME")
+    add_list("--ssh", metavar="SPEC", help="an SSH agent or keys: default or ID[=SOCKET|KEY[,KEY]]")
+    add_list("--allow", metavar="ENTITLEMENT", help="network.host, security.insecure, device")
+    add_list(
+        "--registry-auth-tlscontext",
+        metavar="SPEC",
+        help="TLS towards a registry's token server: host=HOST[,ca=FILE][,cert=FILE,key=FILE][,insecure=true]",
+    )
+    add_progress(parser)
     add = parser.add_argument
-    add(
-        "--output",
-        "-o",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="where a result goes, as type=local,dest=out",
-    )
-    add(
-        "--secret",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="a secret, as id=token,src=FILE or id=token,env=NAME",
-    )
-    add(
-        "--ssh",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="an SSH agent or keys: default or ID[=SOCKET|KEY[,KEY]]",
-    )
-    add(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="ENTITLEMENT",
-        help="network.host, security.insecure, device",
-    )
-    add("--progress", choices=PROGRESS, default="auto", metavar="MODE", help=f"{', '.join(PROGRESS)} [auto]")
     add("--metadata-file", metavar="FILE", help="write the result's metadata there as JSON")
     add("--ref-file", metavar="FILE", help="write the build's id there, however it ends")
     add("--source-policy-file", metavar="FILE", help="a source policy in JSON")
+    add("--proxy-network", action="store_true", help="send the steps' network through the daemon's proxy")
+    add("--trace", metavar="FILE", help="append the progress to a file, a JSON object in each line")
+    add(
+        "--debug-json-cache-metrics",
+        metavar="FILE",
+        help="write which steps were not in the cache, and sums as JSON: a file, stdout or stderr",
+    )
 
 
 def shared_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The common flags as options of the library."""
+    """The common flags as options of the library.
+
+    Raises:
+        ConfigError: a flag's value can not work.
+    """
+    args.registry_tls = parse_registry_tls(args.registry_auth_tlscontext)
     options: dict[str, Any] = {
         "outputs": args.output,
         "secrets": args.secret,
         "ssh": args.ssh,
         "entitlements": args.allow,
+        "proxy_network": args.proxy_network,
     }
     if args.source_policy_file:
         options["source_policy"] = args.source_policy_file
@@ -85,33 +100,94 @@ async def run_and_report(
     client: AsyncClient, target: Any, options: dict[str, Any], args: argparse.Namespace
 ) -> int:
     """Run a build with its display, and write the files that were asked for."""
-    import json
+    with ExitStack() as stack:
+        from pybuildkit.ui import open_display
 
-    from pybuildkit._files import write_atomically
-    from pybuildkit.cli.run import watch
-    from pybuildkit.ui import open_display
-
-    display = open_display(args.progress)
-    async with client.stream(target, **options) as build:
-        try:
-            result = await watch(build, display)
-        finally:
-            if args.ref_file:
-                write_atomically(args.ref_file, build.ref.encode())
-    if args.metadata_file:
-        # Sorted and indented as buildctl writes it (V49).
-        document = json.dumps(result.metadata_document(), indent=2, sort_keys=True, ensure_ascii=False)
-        write_atomically(args.metadata_file, document.encode())
-    _print_subrequest(result.metadata)
+        display = open_display(args.progress)
+        args.log_shown = display.shows_logs
+        report = None
+        if args.trace or args.debug_json_cache_metrics:
+            display, report = _watched(args, display, stack)
+        if "requestid" in (options.get("attrs") or {}):
+            result, told = await _ask(client, options, args, display)
+        else:
+            result, told = await _build(client, target, options, args, display), {}
+        _report(result, told, args)
+        if report is not None:
+            report()
     return 0
 
 
-def _print_subrequest(metadata: Any) -> None:
-    """V80: a subrequest has no result but a text; print it."""
-    text = metadata.get("result.txt")
-    if text is not None:
-        print(text, end="" if text.endswith("\n") else "\n")
+def _watched(
+    args: argparse.Namespace, display: Display, stack: ExitStack
+) -> tuple[Display, Callable[[], None] | None]:
+    """The display with whoever else looks at the progress, and what is to be called at the end."""
+    from pybuildkit.cli.watchers import CacheMetrics, Several, metrics_stream, trace_display
+
+    displays: list[Display] = [display]
+    report: Callable[[], None] | None = None
+    if args.trace:
+        displays.append(trace_display(args.trace, stack))
+    if args.debug_json_cache_metrics:
+        metrics = CacheMetrics()
+        report = partial(metrics.report, metrics_stream(args.debug_json_cache_metrics, stack))
+        displays.append(metrics)
+    return Several(displays), report
+
+
+async def _build(
+    client: AsyncClient, target: Any, options: dict[str, Any], args: argparse.Namespace, display: Display
+) -> Result:
+    from pybuildkit.cli.run import watch
+
+    async with client.stream(target, **options) as build:
+        try:
+            return await watch(build, display)
+        finally:
+            _write_ref(args, build.ref)
+
+
+async def _ask(
+    client: AsyncClient, options: dict[str, Any], args: argparse.Namespace, display: Display
+) -> tuple[Result, Mapping[str, bytes]]:
+    """V80: a subrequest makes no files; what the frontend answers is in its result's metadata."""
+    attrs = {"frontend.caps": "moby.buildkit.frontend.subrequests", **options["attrs"]}
+    frontend = options.pop("frontend")
+    options |= {"attrs": attrs, "progress": display.update}
+    no_cache = bool(options.pop("no_cache", False))
+    async with client.gateway(**options) as gateway:
+        try:
+            found = await gateway.solve(frontend=frontend, attrs=attrs, no_cache=no_cache)
+            result = await gateway.finish(found)
+        finally:
+            _write_ref(args, gateway.ref)
+    display.done()
+    return result, found.metadata
+
+
+def _write_ref(args: argparse.Namespace, ref: str) -> None:
+    if args.ref_file:
+        from pybuildkit._files import write_atomically
+
+        write_atomically(args.ref_file, ref.encode())
+
+
+def _report(result: Result, told: Mapping[str, bytes], args: argparse.Namespace) -> None:
+    if args.metadata_file:
+        import json
+
+        from pybuildkit._files import write_atomically
+
+        # Sorted and indented as buildctl writes it (V49).
+        document = json.dumps(result.metadata_document(), indent=2, sort_keys=True, ensure_ascii=False)
+        write_atomically(args.metadata_file, document.encode())
+    if result.warnings and args.progress not in ("quiet", "rawjson", "none"):
+        from pybuildkit.cli.lint import print_warnings
+
+        print_warnings(result.warnings, debug=args.debug)
+    if "result.txt" in told:
+        sys.stdout.write(told["result.txt"].decode(errors="replace"))
         return
-    for key in sorted(metadata):
+    for key in sorted(told):
         if key.startswith("result."):
-            print(metadata[key])
+            print(f"{key}\n{told[key].decode(errors='replace')}")

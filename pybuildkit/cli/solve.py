@@ -3,58 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
 from pybuildkit.cli.outcome import add_build_flags, key_values, run_and_report, shared_options
 from pybuildkit.errors import ConfigError
 
-__all__ = ["register"]
-
-_EXAMPLES = """examples:
+DESCRIPTION = "Run a frontend, or without --frontend the LLB definition on standard input."
+EXAMPLES = """examples:
   pybuildkit solve --frontend dockerfile.v0 --local context=. --local dockerfile=. -o type=local,dest=out
   pybuildkit solve --frontend dockerfile.v0 --opt build-arg:PY=3.13 --opt target=test --local context=. --local dockerfile=.
+  pybuildkit solve --frontend dockerfile.v0 --opt requestid=frontend.outline --local context=. --local dockerfile=.
   python graph.py | pybuildkit solve --local src=. -o type=oci,dest=image.tar
 """
 
+EPOCH = "SOURCE_DATE_EPOCH"
 
-def register(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "solve",
-        parents=[shared],
-        help="run a frontend, or a graph from standard input",
-        description="Run a frontend, or without --frontend the LLB definition on standard input.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+
+    def add_list(name: str, metavar: str, about: str) -> None:
+        parser.add_argument(name, action="append", default=[], metavar=metavar, help=about)
+
+    parser.add_argument(
+        "--frontend", default="", metavar="NAME", help="dockerfile.v0, or gateway.v0 with --opt source=IMAGE"
     )
-    add = parser.add_argument
-    add("--frontend", default="", metavar="NAME", help="dockerfile.v0, or gateway.v0 with --opt source=IMAGE")
-    add("--opt", action="append", default=[], metavar="KEY=VALUE", help="tell the frontend something")
-    add("--local", action="append", default=[], metavar="NAME=DIR", help="let the build read a directory")
-    add(
-        "--oci-layout", action="append", default=[], metavar="ID=DIR", help="let the build read an OCI layout"
-    )
-    add("--no-cache", action="store_true", help="run every step again")
-    add(
-        "--export-cache",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="export the cache, as type=local,dest=DIR",
-    )
-    add(
-        "--import-cache",
-        action="append",
-        default=[],
-        metavar="SPEC",
-        help="import a cache, as type=local,src=DIR",
-    )
-    add("--proxy-network", action="store_true", help="send the steps' network through the daemon's proxy")
+    add_list("--opt", "KEY=VALUE", "tell the frontend something")
+    add_list("--local", "NAME=DIR", "let the build read a directory")
+    add_list("--oci-layout", "ID=DIR", "let the build read an OCI layout")
+    parser.add_argument("--no-cache", action="store_true", help="run every step again")
+    add_list("--export-cache", "SPEC", "export the cache, as type=local,dest=DIR")
+    add_list("--import-cache", "SPEC", "import a cache, as type=local,src=DIR")
     add_build_flags(parser)
-    parser.set_defaults(run=run)
 
 
 async def run(args: argparse.Namespace) -> int:
@@ -68,17 +50,36 @@ async def run(args: argparse.Namespace) -> int:
         "cache_to": args.export_cache,
         "cache_from": args.import_cache,
         "no_cache": args.no_cache,
-        "proxy_network": args.proxy_network,
     }
+    attrs = _attrs(args.opt)
     target = None
     if args.frontend:
-        options |= {"frontend": args.frontend, "attrs": key_values("--opt", args.opt)}
+        options |= {"frontend": args.frontend, "attrs": attrs}
     else:
-        if args.opt:
-            raise ConfigError("--opt needs --frontend; a definition takes no options")
+        options["outputs"] = _for_a_graph(attrs, args.output)
         target = _definition()
     async with connect(args) as client:
         return await run_and_report(client, target, options, args)
+
+
+def _attrs(texts: list[str]) -> dict[str, str]:
+    """The options; ``$SOURCE_DATE_EPOCH`` is one of them (B12)."""
+    attrs = {}
+    if EPOCH in os.environ:
+        attrs[f"build-arg:{EPOCH}"] = os.environ[EPOCH]
+    return attrs | key_values("--opt", texts)
+
+
+def _for_a_graph(attrs: dict[str, str], outputs: list[str]) -> list[str]:
+    """A graph has no frontend to tell anything; only the epoch means something to it, in its outputs (C29)."""
+    from pybuildkit.cli.log import warn
+
+    epoch = attrs.pop(f"build-arg:{EPOCH}", "")
+    for key in attrs:
+        warn(f"--opt {key}=... has no effect without --frontend: a definition takes no options")
+    if not epoch:
+        return outputs
+    return [o if "source-date-epoch=" in o else f"{o},source-date-epoch={epoch}" for o in outputs]
 
 
 def _definition() -> Any:

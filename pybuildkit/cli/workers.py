@@ -1,110 +1,100 @@
-"""``pybuildkit workers``: the daemon's workers."""
+"""``pybuildkit workers``: the daemon's workers (B39)."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pybuildkit.cli.formats import add_format, print_aligned, shortest_size, template_of, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pybuildkit.workers import Device, GCPolicy, Worker
 
-    from pybuildkit.workers import GCPolicy, Worker
+DESCRIPTION = (
+    "List the daemon's workers with their platforms; --verbose adds labels, devices and garbage collection."
+)
+EXAMPLES = """examples:
+  pybuildkit workers
+  pybuildkit workers --filter platform==linux/arm64 --verbose
+  pybuildkit workers --format '{{range .}}{{.ID}} {{len .Platforms}}{{println}}{{end}}'
+"""
 
-__all__ = ["register"]
 
-
-def register(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], shared: argparse.ArgumentParser
-) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "workers",
-        parents=[shared],
-        help="list the daemon's workers",
-        description="List the daemon's workers with their platforms; --verbose adds labels and garbage collection.",
-        epilog="example: pybuildkit workers --filter platform==linux/arm64 --format json",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument(
         "--filter", "-f", action="append", default=[], metavar="FILTER", help="containerd filter"
     )
-    parser.add_argument("--verbose", action="store_true", help="show all there is")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print it [text]")
-    parser.set_defaults(run=run)
+    parser.add_argument("--verbose", "-v", action="store_true", help="show all there is")
+    add_format(parser, "{{json .}}")
 
 
 async def run(args: argparse.Namespace) -> int:
     """Print the workers."""
     from pybuildkit.cli.run import connect
 
+    template = template_of(args)
     async with connect(args) as client:
         workers = await client.workers(args.filter)
-    if args.format == "json":
-        import json
+    if template is not None:
+        from pybuildkit.cli.goviews import workers_view
 
-        print(json.dumps([_document(worker) for worker in workers]))
+        write(template, workers_view(workers))
     elif args.verbose:
-        for worker in workers:
-            _print_verbose(worker)
+        print_aligned(line for worker in workers for line in _verbose(worker))
     else:
-        _print_table([("ID", "PLATFORMS")] + [(w.id, ",".join(map(str, w.platforms))) for w in workers])
+        print_aligned(["ID\tPLATFORMS", *(f"{w.id}\t{_platforms(w)}" for w in workers)])
     return 0
 
 
-def _print_table(rows: list[tuple[str, str]]) -> None:
-    width = max(len(row[0]) for row in rows) + 1
-    for left, right in rows:
-        print(f"{left:<{width}} {right}")
+def _platforms(worker: Worker) -> str:
+    return ",".join(map(str, worker.platforms))
 
 
-def _print_verbose(worker: Worker) -> None:
-    print(f"ID:\t\t{worker.id}")
-    print(f"Platforms:\t{','.join(map(str, worker.platforms))}")
-    if worker.info is not None:
-        print(f"BuildKit:\t{worker.info.package} {worker.info.version} {worker.info.revision}")
-    if worker.labels:
-        print("Labels:")
-        for key in sorted(worker.labels):
-            print(f"\t{key}:\t{worker.labels[key]}")
-    for device in worker.devices:
-        print(f"Device:\t\t{device.name}" + (" (allowed)" if device.auto_allow else ""))
+def _verbose(worker: Worker) -> Iterator[str]:
+    yield f"ID:\t{worker.id}"
+    yield f"Platforms:\t{_platforms(worker)}"
+    info = worker.info
+    yield f"BuildKit:\t{info.package} {info.version} {info.revision}" if info else "BuildKit:\t  "
+    if info and info.dockerfile_version:
+        yield f"Dockerfile:\t{info.dockerfile_version}"
+    yield "Labels:"
+    for key in sorted(worker.labels):
+        yield f"\t{key}:\t{worker.labels[key]}"
+    if worker.devices:
+        yield "Devices:"
+        for device in worker.devices:
+            yield from _device(device)
+        yield ""
     for number, policy in enumerate(worker.gc_policy):
-        print(f"GC policy rule#{number}:")
-        for name, value in _policy_lines(policy):
-            print(f"\t{name}:\t{value}")
-    print()
+        yield f"GC Policy rule#{number}:"
+        yield from _policy(policy)
+    yield ""
 
 
-def _policy_lines(policy: GCPolicy) -> Iterable[tuple[str, Any]]:
-    yield "All", policy.all
+def _device(device: Device) -> Iterator[str]:
+    yield f"\tName:\t{device.name}"
+    if device.on_demand:
+        yield "\tOnDemand:\ttrue"
+    else:
+        yield f"\tAutoAllow:\t{'true' if device.auto_allow else 'false'}"
+    for key in sorted(device.annotations):
+        yield f"\tAnnotations:\t{key}:\t{device.annotations[key]}"
+
+
+def _policy(policy: GCPolicy) -> Iterator[str]:
+    from pybuildkit.cli.gotime import Duration
+
+    yield f"\tAll:\t{'true' if policy.all else 'false'}"
     if policy.filters:
-        yield "Filters", ",".join(policy.filters)
-    if policy.keep_duration:
-        yield "Keep duration", f"{policy.keep_duration:g}s"
+        yield f"\tFilters:\t{' '.join(policy.filters)}"
+    if policy.keep_duration > 0:
+        yield f"\tKeep duration:\t{Duration(round(policy.keep_duration * 1e9))}"
     for name, value in (
         ("Reserved space", policy.reserved_space),
-        ("Max used space", policy.max_used_space),
-        ("Min free space", policy.min_free_space),
+        ("Minimum free space", policy.min_free_space),
+        ("Maximum used space", policy.max_used_space),
     ):
-        if value:
-            yield name, f"{value / 1e9:.2f}GB"
-
-
-def _document(worker: Worker) -> dict[str, Any]:
-    return {
-        "id": worker.id,
-        "labels": dict(worker.labels),
-        "platforms": [str(platform) for platform in worker.platforms],
-        "gcPolicy": [
-            {
-                "all": policy.all,
-                "filters": list(policy.filters),
-                "keepDuration": policy.keep_duration,
-                "reservedSpace": policy.reserved_space,
-                "maxUsedSpace": policy.max_used_space,
-                "minFreeSpace": policy.min_free_space,
-            }
-            for policy in worker.gc_policy
-        ],
-        "version": worker.info.version if worker.info is not None else "",
-        "devices": [device.name for device in worker.devices],
-    }
+        if value > 0:
+            yield f"\t{name}:\t{shortest_size(value)}"

@@ -15,7 +15,13 @@ MODES = ("auto", "plain", "tty", "quiet", "rawjson", "none")
 
 
 class Display(Protocol):
-    """Shows the progress of one build on a stream."""
+    """Shows the progress of one build on a stream.
+
+    Attributes:
+        shows_logs: the output of a failed step has been shown when the build has ended.
+    """
+
+    shows_logs: bool
 
     def update(self, status: SolveStatus) -> None:
         """Take one batch in; may print."""
@@ -32,6 +38,8 @@ class Display(Protocol):
 
 class QuietDisplay:
     """Shows nothing."""
+
+    shows_logs = False
 
     def update(self, status: SolveStatus) -> None:
         """Show nothing."""
@@ -55,6 +63,8 @@ def open_display(mode: str = "auto", stream: TextIO | None = None) -> Display:
         ConfigError: the mode is not known, or ``tty`` was asked for and the stream is no terminal.
     """
     stream = sys.stderr if stream is None else stream
+    if stream is None:  # a program without a console has none
+        return QuietDisplay()
     if mode == "auto":
         mode = os.environ.get("BUILDKIT_PROGRESS") or "auto"
     if mode not in MODES:

@@ -11,7 +11,7 @@ from anyio import to_thread
 from pybuildkit.events import SolveStatus
 from pybuildkit.ui.display import Display
 
-__all__ = ["show"]
+__all__ = ["show", "show_batches"]
 
 REFRESH = 0.15
 """Seconds without news after which the display is refreshed (P2)."""
@@ -27,11 +27,16 @@ class Watched(Protocol):
 
 async def show(build: Watched, display: Display) -> None:
     """Show a build's progress until it ends. Only one may read a build's progress."""
+    await show_batches(build.status(), display)
+
+
+async def show_batches(batches: AsyncIterator[SolveStatus], display: Display) -> None:
+    """Show batches of progress until there are no more."""
     lock = anyio.Lock()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_refresh, display, lock)
         try:
-            async for batch in build.status():
+            async for batch in batches:
                 async with lock:
                     await to_thread.run_sync(display.update, batch)
         finally:

@@ -29,6 +29,8 @@ NAME_LIMIT = 72
 class PlainDisplay:
     """Prints progress as text; one vertex at a time, with fair turns between those that run."""
 
+    shows_logs = True
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._trace = Trace()

@@ -36,6 +36,8 @@ class RawJSONDisplay:
     daemon's clock may be another one (P5).
     """
 
+    shows_logs = True
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._made = time.time_ns()

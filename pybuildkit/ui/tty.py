@@ -45,6 +45,8 @@ class _Row:
 class TTYDisplay:
     """Draws progress on a terminal, at most every tenth of a second."""
 
+    shows_logs = True
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._trace = Trace(error_lines=ERROR_LINES)

@@ -77,7 +77,7 @@ def test_info_and_workers(cli: CLI) -> None:
     assert out.startswith("ID")
     assert "linux/" in out
     assert json.loads(cli.run("workers", "--format=json")[1])[0]["platforms"]
-    assert "GC policy rule#0" in cli.run("workers", "--verbose")[1]
+    assert "GC Policy rule#0" in cli.run("workers", "--verbose")[1]
 
 
 def test_solve_writes_files_metadata_and_ref(cli: CLI, context: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_failing_run_shows_its_lines(cli: CLI, context: Path) -> None:
     assert "------\n > [2/2] RUN echo the reason && exit 3:" in err
     assert "   2 | >>> RUN echo the reason && exit 3" in err
     assert (
-        'error: process "/bin/sh -c echo the reason && exit 3" did not complete successfully: exit code: 3'
+        'error: failed to solve: process "/bin/sh -c echo the reason && exit 3" did not complete successfully: exit code: 3'
         in err
     )
     assert "Traceback" not in err

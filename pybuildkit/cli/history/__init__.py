@@ -1,0 +1,1 @@
+"""``pybuildkit history``: one file a command."""
