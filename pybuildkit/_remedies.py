@@ -65,6 +65,10 @@ _GENERAL: tuple[tuple[str, str], ...] = (
         r"docker exporter does not currently support exporting manifest lists",
         "build one platform without attestations, or use the oci output",
     ),
+    (
+        r"error writing manifest blob: (?s:.)*blob unknown",
+        "this registry takes no cache that is an index of layers: leave image_manifest=False out",
+    ),
     (r'unknown cache exporter: "([^"]*)"', "use inline, local, registry, gha, s3 or azblob in cache_to"),
     (r"job ID \S+ exists", "another build under way has this ref: leave ref= out, or choose another"),
     (

@@ -1,8 +1,8 @@
 """Build caches that live outside the daemon, to import from and to export to.
 
 One value serves both directions: ``LocalCache("cache")`` in ``cache_from`` reads that directory, in
-``cache_to`` writes it. Credentials in a value are never shown by its ``repr``. The daemon, however, keeps the
-attributes of imports in its build history (T20): prefer credentials that the daemon has itself.
+``cache_to`` writes it. Credentials in a value are never shown by its ``repr``, and the build history of the daemon gets
+none of them (T20).
 """
 
 from __future__ import annotations
@@ -184,18 +184,20 @@ class GHACache(Cache):
 class S3Cache(Cache):
     """A bucket of S3 or a server that speaks its protocol, reached by the daemon (V37).
 
-    What is not given comes from ``AWS_*`` variables of this process, else from the daemon's own.
+    What is not given comes from this process' ``AWS_*`` variables and shared files (``~/.aws``), else from the daemon's
+    own.
 
     Attributes:
         bucket: ``$AWS_BUCKET``.
-        region: ``$AWS_REGION``, ``$AWS_DEFAULT_REGION``.
+        region: ``$AWS_REGION``, ``$AWS_DEFAULT_REGION``, or the profile's.
         name: of the cache in the bucket, several separated by ``;``; ``buildkit`` when not given.
         prefix: put before all keys.
         manifests_prefix: of manifests; ``manifests/`` when not given.
         blobs_prefix: of blobs; ``blobs/`` when not given.
         endpoint_url: the server, when it is not AWS; ``$AWS_ENDPOINT_URL_S3``, ``$AWS_ENDPOINT_URL``.
         use_path_style: the bucket in the path instead of the host name.
-        access_key_id: ``$AWS_ACCESS_KEY_ID``; with none the daemon looks for credentials of its own.
+        access_key_id: ``$AWS_ACCESS_KEY_ID``, or that of the profile (``$AWS_PROFILE``, ``default``); with none the
+            daemon looks for credentials of its own.
         secret_access_key: ``$AWS_SECRET_ACCESS_KEY``.
         session_token: ``$AWS_SESSION_TOKEN``.
         touch_refresh: how old an object may get before it is touched, as ``24h``.
@@ -238,24 +240,16 @@ class S3Cache(Cache):
     def _completed(
         self, attrs: dict[str, str], environ: Mapping[str, str], *, export: bool
     ) -> dict[str, str]:
-        found = dict(attrs)
-        for key, names in _AWS.items():
-            value = next((environ[name] for name in names if environ.get(name)), None)
-            if value is not None:
-                found.setdefault(key, value)
-        if "access_key_id" not in found and all(environ.get(name) for name in _AWS_KEYS.values()):
-            found |= {key: environ[name] for key, name in _AWS_KEYS.items()}
-            if environ.get("AWS_SESSION_TOKEN"):
-                found.setdefault("session_token", environ["AWS_SESSION_TOKEN"])
-        return found
+        from pybuildkit._aws import s3_defaults
+
+        defaults = s3_defaults(environ)
+        if "access_key_id" in attrs:
+            # Credentials come from one place, never in parts.
+            defaults = {key: defaults[key] for key in defaults if key not in _AWS_CREDENTIALS}
+        return {**defaults, **attrs}
 
 
-_AWS = {
-    "bucket": ("AWS_BUCKET",),
-    "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
-    "endpoint_url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-}
-_AWS_KEYS = {"access_key_id": "AWS_ACCESS_KEY_ID", "secret_access_key": "AWS_SECRET_ACCESS_KEY"}
+_AWS_CREDENTIALS = ("access_key_id", "secret_access_key", "session_token")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, kw_only=True)

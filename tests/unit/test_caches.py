@@ -13,6 +13,7 @@ import pytest
 
 from pybuildkit._attrs import attr_keys
 from pybuildkit._cache_text import resolve_exports, resolve_imports
+from pybuildkit._cache import holds_credentials
 from pybuildkit.caches import (
     AzureBlobCache,
     Cache,
@@ -294,3 +295,24 @@ def test_all_caches_of_a_build() -> None:
 
 def test_caches_are_values() -> None:
     assert dataclasses.replace(LocalCache("a"), tag="t") == LocalCache("a", tag="t")
+
+
+@pytest.mark.parametrize(
+    ("attrs", "holds"),
+    [
+        ({"secret_access_key": "x"}, True),
+        ({"token": "x"}, True),
+        ({"ghtoken": "x"}, True),
+        ({"session_token": "x"}, True),
+        ({"account_url": "https://a.blob.core.windows.net/?sv=1&sig=x"}, True),
+        ({"endpoint_url": "https://user:pass@s3.test"}, True),
+        ({"token": ""}, False),
+        ({"ref": "ghcr.io/acme/app@sha256:00", "mode": "max"}, False),
+        ({"bucket": "b", "endpoint_url": "http://s3.test/a@b"}, False),
+    ],
+)
+def test_what_must_not_be_kept(attrs: dict[str, str], holds: bool) -> None:
+    """T20: such imports do not go where the daemon writes them down, and their values are not shown."""
+    assert holds_credentials(attrs) is holds
+    shown = repr(Cache("x", attrs))
+    assert holds <= ("<hidden>" in shown)
