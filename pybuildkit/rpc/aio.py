@@ -58,6 +58,8 @@ class AioChannel:
         options: list[tuple[str, Any]] = list(_OPTIONS)
         if authority is not None:
             options.append(("grpc.default_authority", authority))
+        # None once it is closed: grpc's poller lives as long as anything of grpc's does.
+        self._channel: grpc.aio.Channel | None
         if tls is None:
             self._channel = grpc.aio.insecure_channel(target, options=options)
         else:
@@ -83,7 +85,7 @@ class AioChannel:
     ) -> bytes:
         """One request, one response; see ``Channel.unary``."""
         try:
-            start: Any = self._channel.unary_unary(method)
+            start: Any = self._open(method).unary_unary(method)
             call = start(request, metadata=_pairs(metadata), timeout=timeout)
         except grpc.aio.UsageError as exc:
             raise self._closed(exc, method) from None
@@ -100,7 +102,7 @@ class AioChannel:
     async def _server_stream(
         self, method: str, request: bytes, metadata: Metadata
     ) -> AsyncIterator[ServerStream]:
-        start: Any = self._channel.unary_stream(method)
+        start: Any = self._open(method).unary_stream(method)
         call = start(request, metadata=_pairs(metadata))
         try:
             yield _Responses(self, method, call)
@@ -113,7 +115,7 @@ class AioChannel:
 
     @asynccontextmanager
     async def _duplex(self, method: str, metadata: Metadata) -> AsyncIterator[Duplex]:
-        start: Any = self._channel.stream_stream(method)
+        start: Any = self._open(method).stream_stream(method)
         call = start(metadata=_pairs(metadata))
         try:
             yield _Both(self, method, call)
@@ -122,7 +124,14 @@ class AioChannel:
 
     async def aclose(self) -> None:
         """Close the connection; calls under way end with an error."""
-        await self._channel.close()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    def _open(self, method: str) -> grpc.aio.Channel:
+        if self._channel is None:
+            raise rpc_error("UNAVAILABLE", "the client is closed", method=method, address=self._address)
+        return self._channel
 
     async def mapped(self, method: str, answer: Awaitable[T]) -> T:
         """Await something of grpc's and turn its errors into ours."""

@@ -40,6 +40,7 @@ class Link(asyncio.Protocol):
         self._answered = answered
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._greeting = b""
 
     @property
     def usable(self) -> bool:
@@ -97,15 +98,19 @@ class Link(asyncio.Protocol):
         """Bytes from the daemon."""
         if self.lost:
             return
-        settled = self.connection.settled
+        if not self.connection.settled:
+            self._greeting += data[:2]
         try:
             self.connection.receive(data)
         except ProtocolError as exc:
             self.flush()
-            alert = not settled and data.startswith(_TLS_ALERT)
-            self.close("it speaks SSL/TLS" if alert else str(exc))
+            self.close(self._no_daemon() or str(exc))
             return
         self.leave()
+
+    def _no_daemon(self) -> str:
+        """What the first bytes say of whoever sent them; empty when they say nothing."""
+        return "it speaks SSL/TLS" if self._greeting.startswith(_TLS_ALERT) else ""
 
     def pause_writing(self) -> None:
         """The transport holds enough."""
@@ -122,7 +127,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
-        reason = "the daemon closed the connection"
+        reason = self._no_daemon() or "the daemon closed the connection"
         if exc is not None:
             reason = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
         if self.connection.goaway_text:
