@@ -429,7 +429,7 @@ def test_on_uvloop(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with conversation(tmp_path, echo) as (channel, _):
-            assert await channel.unary(METHOD, bytes(30_000)) == bytes(30_000)
+            assert await channel.unary(METHOD, bytes(10_000)) == bytes(10_000)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
