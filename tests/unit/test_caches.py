@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pybuildkit._attrs import attr_keys
-from pybuildkit._cache_text import resolve_exports, resolve_imports
 from pybuildkit._cache import holds_credentials
+from pybuildkit._cache_text import resolve_exports, resolve_imports
 from pybuildkit.caches import (
     AzureBlobCache,
     Cache,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -13,6 +13,7 @@ from pybuildkit.control.solve import CacheEntry, SolveRequest
 from pybuildkit.errors import ConnectionLost, NotFound, RPCError
 from pybuildkit.gateway import discreet
 from pybuildkit.gateway.discreet import solve_discreetly
+from pybuildkit.rpc.channel import Channel
 
 pytestmark = pytest.mark.anyio
 
@@ -32,24 +33,28 @@ class Daemon:
     address = "memory://"
 
     def __init__(self, **calls: Callable[[], Awaitable[bytes]]) -> None:
-        self._calls = calls
+        self._calls: dict[str, Callable[[], Awaitable[bytes]]] = {
+            "Control": self._control,
+            "Ping": self._ping,
+            "Solve": self._solve,
+            "Return": self._return,
+            **calls,
+        }
         self.asked: dict[str, bytes] = {}
         self.metadata: set[object] = set()
         self.returned = anyio.Event()
         self.solve_cancelled = False
 
     async def unary(self, method: str, request: bytes = b"", *, metadata: Any = (), **_: object) -> bytes:
-        service, _, name = method.rpartition("/")
+        service, _sep, name = method.rpartition("/")
         if name == "Solve" and service.endswith("Control"):
             name = "Control"
         else:
             self.metadata.add(tuple(metadata))
         self.asked[name] = request
-        if name in self._calls:
-            return await self._calls[name]()
-        return await getattr(self, name.lower())()
+        return await self._calls[name]()
 
-    async def control(self) -> bytes:
+    async def _control(self) -> bytes:
         try:
             await self.returned.wait()
         except anyio.get_cancelled_exc_class():
@@ -60,25 +65,20 @@ class Daemon:
             raise RPCError(f"daemon: {returned.error.message}", code="UNKNOWN")
         return control_pb2.SolveResponse(ExporterResponse={"a": "b"}).SerializeToString()
 
-    async def ping(self) -> bytes:
+    async def _ping(self) -> bytes:
         message = gateway_pb2.PongResponse()
         for cap in ("solve.base", "return", "frontend.inputs"):
             message.FrontendAPICaps.add(ID=cap, Enabled=True)
         return message.SerializeToString()
 
-    async def solve(self) -> bytes:
+    async def _solve(self) -> bytes:
         return gateway_pb2.SolveResponse(
             result=gateway_pb2.Result(ref=gateway_pb2.Ref(id="r1"), metadata={"k": b"v"})
         ).SerializeToString()
 
-    async def __return(self) -> bytes:
+    async def _return(self) -> bytes:
         self.returned.set()
         return b""
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "return":
-            return self.__return
-        raise AttributeError(name)
 
 
 def failing(error: Exception) -> Callable[[], Awaitable[bytes]]:
@@ -95,7 +95,7 @@ async def forever() -> bytes:
 
 async def solved(daemon: Daemon) -> bytes:
     with anyio.fail_after(5):
-        return await solve_discreetly(daemon, REQUEST, {"cache-imports"})  # type: ignore[arg-type]
+        return await solve_discreetly(cast("Channel", daemon), REQUEST, {"cache-imports"})
 
 
 async def test_only_the_frontend_is_told() -> None:
@@ -171,6 +171,6 @@ async def test_a_daemon_that_goes_away() -> None:
 async def test_cancelling_it_cancels_the_solve() -> None:
     daemon = Daemon(Solve=forever)
     with anyio.move_on_after(0.1) as scope:
-        await solve_discreetly(daemon, REQUEST, {"cache-imports"})  # type: ignore[arg-type]
+        await solve_discreetly(cast("Channel", daemon), REQUEST, {"cache-imports"})
     assert scope.cancelled_caught
     assert daemon.solve_cancelled
