@@ -22,14 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 async def run(args: argparse.Namespace) -> int:
     """Delete the records, and print each."""
-    from pybuildkit.cli.history.table import record_row
+    from pybuildkit.cli.history.table import in_daemons_order, record_row
     from pybuildkit.cli.run import connect
     from pybuildkit.history import HistoryEvent
 
     template = template_of(args)
     rows = ["TYPE\tREF\tCREATED\tCOMPLETED\tGENERATION"] if template is None else []
     async with connect(args) as client:
-        for record in reversed(await client.history.list()):
+        for record in in_daemons_order(await client.history.list()):
             if record.pinned or record.completed_ns is None:
                 continue
             with suppress(NotFound):  # somebody was faster

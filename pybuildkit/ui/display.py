@@ -51,13 +51,14 @@ class QuietDisplay:
         """Show nothing."""
 
 
-def open_display(mode: str = "auto", stream: TextIO | None = None) -> Display:
+def open_display(mode: str = "auto", stream: TextIO | None = None, *, live: bool = True) -> Display:
     """The display for a mode.
 
     Args:
         mode: ``plain``; ``tty``; ``rawjson``; ``quiet`` and ``none``, which show nothing; ``auto``, which is
             ``$BUILDKIT_PROGRESS`` if set (B13), else ``tty`` on a terminal and ``plain`` elsewhere.
         stream: where to, stderr by default.
+        live: a build that runs; not one that is shown again.
 
     Raises:
         ConfigError: the mode is not known, or ``tty`` was asked for and the stream is no terminal.
@@ -80,7 +81,7 @@ def open_display(mode: str = "auto", stream: TextIO | None = None) -> Display:
     if mode == "rawjson":
         from pybuildkit.ui.rawjson import RawJSONDisplay
 
-        return RawJSONDisplay(stream)
+        return RawJSONDisplay(stream, rebase=live)
     if mode == "tty":
         from pybuildkit.ui.tty import TTYDisplay
 

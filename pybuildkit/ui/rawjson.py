@@ -32,16 +32,18 @@ _GO_ESCAPES = str.maketrans(
 class RawJSONDisplay:
     """Writes each batch as one line of JSON.
 
-    Timestamps are moved so that the first vertex starts when the display was made, as buildctl does: the
-    daemon's clock may be another one (P5).
+    Args:
+        stream: where to.
+        rebase: move timestamps so that the first vertex starts when the display was made, as buildctl does for a
+            build that runs: the daemon's clock may be another one (P5).
     """
 
     shows_logs = True
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, rebase: bool = True) -> None:
         self._stream = stream
         self._made = time.time_ns()
-        self._shift: int | None = None
+        self._shift: int | None = None if rebase else 0
 
     def update(self, status: SolveStatus) -> None:
         """Write one batch."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pybuildkit.cli.formats import add_format, print_aligned, template_of, write
-from pybuildkit.cli.history.table import record_row
+from pybuildkit.cli.history.table import in_daemons_order, record_row
 
 DESCRIPTION = "List build records. `pybuildkit history ls` tells more, and takes filters."
 EXAMPLES = """examples:
@@ -20,14 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Print the records, the oldest first."""
+    """Print the records, those that run first."""
     from pybuildkit.cli.run import connect
     from pybuildkit.history import HistoryEvent
 
     template = template_of(args)
     async with connect(args) as client:
-        records = await client.history.list()
-    events = [HistoryEvent("started" if r.completed_ns is None else "complete", r) for r in reversed(records)]
+        records = in_daemons_order(await client.history.list())
+    events = [HistoryEvent("started" if r.completed_ns is None else "complete", r) for r in records]
     if template is not None:
         from pybuildkit.cli.goviews import event_view
 

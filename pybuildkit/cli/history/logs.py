@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING
 
 from pybuildkit.cli.history.refs import add_ref, chosen
 from pybuildkit.cli.outcome import add_progress
+
+if TYPE_CHECKING:
+    from pybuildkit.client import AsyncClient
 
 DESCRIPTION = "Show the progress of a build that has ended again, or follow one that runs to its end."
 EXAMPLES = """examples:
@@ -30,17 +35,13 @@ async def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def replay(client: object, ref: str, mode: str) -> None:
+async def replay(client: AsyncClient, ref: str, mode: str) -> None:
     """Show the progress of a build on standard output.
 
     Raises:
         NotFound: there is no such build.
     """
-    import sys
-
-    from pybuildkit.client import AsyncClient
     from pybuildkit.ui import open_display
     from pybuildkit.ui.feed import show_batches
 
-    assert isinstance(client, AsyncClient)
-    await show_batches(client.history.logs(ref), open_display(mode, sys.stdout))
+    await show_batches(client.history.logs(ref), open_display(mode, sys.stdout, live=False))

@@ -73,10 +73,10 @@ def build_name(record: HistoryRecord) -> str:
     """What the build was, as far as its record tells: frontend, Dockerfile, target, remote context."""
     attrs = record.frontend_attrs
     words = [
-        record.frontend or "graph",
+        record.frontend,
         attrs.get("source", ""),
         attrs.get("context", ""),
         attrs.get("filename", ""),
         attrs.get("target", ""),
     ]
-    return " ".join(word for word in words if word)
+    return " ".join(word for word in words if word) or "-"

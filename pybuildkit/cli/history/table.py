@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 from pybuildkit.cli.gotime import local_rfc3339
 
 if TYPE_CHECKING:
-    from pybuildkit.history import HistoryEvent
+    from collections.abc import Iterable
 
-__all__ = ["record_row"]
+    from pybuildkit.history import HistoryEvent, HistoryRecord
+
+__all__ = ["in_daemons_order", "record_row"]
+
+
+def in_daemons_order(records: Iterable[HistoryRecord]) -> list[HistoryRecord]:
+    """Records in the order in which the daemon has them, and buildctl prints them: running ones, then by ref."""
+    return sorted(records, key=lambda record: (record.completed_ns is not None, record.ref))
 
 
 def record_row(event: HistoryEvent, *, pinned: bool) -> str:

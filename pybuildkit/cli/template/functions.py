@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from pybuildkit.cli.gotime import Duration, Time
-from pybuildkit.cli.template.values import Nil, Struct, go_float, go_json, go_print, type_name
+from pybuildkit.cli.template.values import Nil, Struct, go_float, go_format, go_json, go_print, type_name
 
 __all__ = ["FUNCTIONS", "truth"]
 
@@ -114,16 +114,12 @@ def _print(*values: Any) -> str:
     for number, value in enumerate(values):
         if number and not isinstance(value, str) and not isinstance(values[number - 1], str):
             out.append(" ")
-        out.append(_operand(value))
+        out.append(go_format(value))
     return "".join(out)
 
 
 def _println(*values: Any) -> str:
-    return " ".join(map(_operand, values)) + "\n"
-
-
-def _operand(value: Any) -> str:
-    return "<nil>" if value is None else go_print(value)
+    return " ".join(map(go_format, values)) + "\n"
 
 
 _VERB = re.compile(r"%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?(.)", re.DOTALL)
@@ -166,7 +162,7 @@ def _verb(verb: str, flags: str, precision: str | None, value: Any) -> str:
     plus = "+" if "+" in flags else ""
     shown: str | None = None
     if verb == "v" or (verb == "s" and not isinstance(value, int | float | bool)):
-        shown = _operand(value)
+        shown = go_format(value)
         shown = shown[: int(precision)] if precision is not None and isinstance(value, str) else shown
     elif verb == "q" and isinstance(value, str):
         shown = json.dumps(value, ensure_ascii=False)
@@ -188,7 +184,7 @@ def _verb(verb: str, flags: str, precision: str | None, value: Any) -> str:
             else format(value, f"{plus}.{precision or 6}{verb}")
         )
     if shown is None:
-        return f"%!{verb}({type_name(value)}={_operand(value)})"
+        return f"%!{verb}({type_name(value)}={go_format(value)})"
     return shown
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pybuildkit.cli.gotime import Duration, Time
 
-__all__ = ["NIL_LIST", "NIL_MAP", "Field", "Nil", "Struct", "go_json", "go_print", "type_name"]
+__all__ = ["NIL_LIST", "NIL_MAP", "Field", "Nil", "Struct", "go_format", "go_json", "go_print", "type_name"]
 
 
 class Nil:
@@ -94,8 +94,15 @@ def type_name(value: Any) -> str:
 
 
 def go_print(value: Any) -> str:
-    """A value as ``fmt`` prints it with ``%v``."""
+    """A value as a template prints it: what a pointer points to."""
+    if isinstance(value, Struct) and value.text is None:
+        return _inner(value)
     return _print(value, top=True)
+
+
+def go_format(value: Any) -> str:
+    """A value as ``fmt`` prints it with ``%v``: a pointer with its ``&``."""
+    return "<nil>" if value is None else _print(value, top=True)
 
 
 def _print(value: Any, *, top: bool) -> str:
@@ -123,8 +130,11 @@ def _print_struct(value: Struct, *, top: bool) -> str:
     if value.pointer and not top:
         # Go prints the address here; any one will do, as it is another one each time.
         return f"0xc{id(value) & 0xFFFFFFFFF:09x}"
-    inner = " ".join(_print(field.value, top=False) for field in value.fields.values())
-    return f"{'&' if value.pointer else ''}{{{inner}}}"
+    return f"{'&' if value.pointer else ''}{_inner(value)}"
+
+
+def _inner(value: Struct) -> str:
+    return f"{{{' '.join(_print(field.value, top=False) for field in value.fields.values())}}}"
 
 
 def go_float(value: float) -> str:
