@@ -424,14 +424,21 @@ async def test_an_attempt_takes_no_more_than_its_time(
             await channel.unary(METHOD)
 
 
-def test_on_uvloop(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def new_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's loops; the first one opens a pipe that stays with the process."""
     uvloop = pytest.importorskip("uvloop")
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    make().close()
+    return make
 
+
+def test_on_uvloop(tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     async def main() -> None:
         async with conversation(tmp_path, echo) as (channel, _):
             assert await channel.unary(METHOD, bytes(10_000)) == bytes(10_000)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
 
 
