@@ -51,7 +51,8 @@ class LocalCache(Cache):
         path: the directory.
         tag: which entry of its index; ``latest`` when not given.
         digest: the entry's digest, to import an exact one.
-        reset: after an export remove what the index does not reach.
+        reset: after an export remove what the index does not reach; left to the last one when several builds use the
+            directory at the same time.
         oci_mediatypes: OCI's media types instead of Docker's.
         image_manifest: write the index as an image manifest.
     """

@@ -130,6 +130,11 @@ class SolvePlan:
         )
 
     @property
+    def secrets(self) -> SecretsService:
+        """The secrets that the session serves."""
+        return self._secrets
+
+    @property
     def trees(self) -> dict[str, FS]:
         """The trees that the session serves; a ``growing`` build may add some."""
         return self._made_of.locals
@@ -155,6 +160,7 @@ class SolvePlan:
     async def prepare(self) -> None:
         """Find out what would fail at the end, before anything is built."""
         await to_thread.run_sync(self._files.prepare)
+        await to_thread.run_sync(self._content.hold)
 
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         """Put the results in their places."""

@@ -14,7 +14,7 @@ from pybuildkit.content.ociindex import OCIIndex
 from pybuildkit.content.store import LocalStore
 from pybuildkit.errors import ContentError
 
-__all__ = ["prune", "reachable", "writing"]
+__all__ = ["prune", "reachable", "using"]
 
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -51,11 +51,11 @@ def reachable(store: LocalStore, roots: Iterable[Descriptor]) -> set[str]:
 def prune(store: LocalStore, *, older_than_ns: int) -> int:
     """Remove the blobs that the store's index does not reach; how many bytes that were.
 
-    Go does this while others may be writing (X13). Here it is left to the last one that writes: see ``writing``.
-    What came after ``older_than_ns`` stays in any case: another program, which knows no such lock, may have written it.
+    Go does this while others may be at work there (X13). Here it is left to the last one: see ``using``. What came
+    after ``older_than_ns`` stays in any case: another program, which knows no such lock, may have written it.
 
     Raises:
-        ContentError: others are writing (``busy``), or the index or a manifest can not be read.
+        ContentError: others are at work there (``busy``), or the index or a manifest can not be read.
     """
     with _locked(store, fcntl.LOCK_EX | fcntl.LOCK_NB):
         used = reachable(store, OCIIndex(store.root).manifests())
@@ -68,8 +68,8 @@ def prune(store: LocalStore, *, older_than_ns: int) -> int:
 
 
 @contextmanager
-def writing(store: LocalStore) -> Generator[None]:
-    """Hold a store for writing: nobody prunes it meanwhile. Any number may hold it."""
+def using(store: LocalStore) -> Generator[None]:
+    """Hold a store for reading or writing: nobody prunes it meanwhile. Any number may hold it."""
     with _locked(store, fcntl.LOCK_SH):
         yield
 
@@ -77,12 +77,15 @@ def writing(store: LocalStore) -> Generator[None]:
 @contextmanager
 def _locked(store: LocalStore, kind: int) -> Generator[None]:
     # The directory itself is locked: a lock file would be one more file in a layout that others read.
-    fd = os.open(store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(store.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ContentError(f"can not open {store.root}: {exc.strerror}", reason="not-found") from exc
     try:
         try:
             fcntl.flock(fd, kind)
         except BlockingIOError:
-            raise ContentError(f"another build writes to {store.root}", reason="busy") from None
+            raise ContentError(f"another build uses {store.root}", reason="busy") from None
         yield
     finally:
         os.close(fd)

@@ -18,7 +18,7 @@ from pathlib import Path
 from pybuildkit.caches import CacheInactiveWarning
 from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.content.ociindex import ImageName, OCIIndex, Tag
-from pybuildkit.content.reachable import prune, writing
+from pybuildkit.content.reachable import prune, using
 from pybuildkit.content.store import LocalStore, check_directory
 from pybuildkit.control.solve import CacheEntry
 from pybuildkit.csvattrs import parse_bool
@@ -59,14 +59,24 @@ class SolveContent:
         self._exports = [entry for entry in self.exports if entry.type == "local"]
         self._held = ExitStack()
         self._image: LocalStore | None = None
+        for entry in self._exports:
+            self._open_export(entry)
+        for name, path in (layouts or {}).items():
+            self._open_layout(name, Path(path))
+        if image is not None:
+            check_directory(Path(image), what="output directory")
+            self._image = self.stores["export"] = LocalStore(image, writable=True)
+
+    def hold(self) -> None:
+        """Let nobody clean the caches while they are in use: until ``finish`` or ``close``.
+
+        Raises:
+            ContentError: one is not there any more.
+        """
         try:
-            for entry in self._exports:
-                self._open_export(entry)
-            for name, path in (layouts or {}).items():
-                self._open_layout(name, Path(path))
-            if image is not None:
-                check_directory(Path(image), what="output directory")
-                self._image = self.stores["export"] = LocalStore(image, writable=True)
+            for key, store in self.stores.items():
+                if key.startswith("local:"):
+                    self._held.enter_context(using(store))
         except BaseException:
             self._held.close()
             raise
@@ -100,8 +110,7 @@ class SolveContent:
         key = f"local:{directory}"
         store = self.stores.get(key)
         if store is None or not store.writable:
-            store = self.stores[key] = LocalStore(directory, writable=True)
-            self._held.enter_context(writing(store))
+            self.stores[key] = LocalStore(directory, writable=True)
 
     def _open_layout(self, name: str, path: Path) -> None:
         if not path.is_dir():
@@ -112,6 +121,8 @@ class SolveContent:
         try:
             prune(store, older_than_ns=self._started_ns)
         except (ContentError, OSError) as exc:
+            if isinstance(exc, ContentError) and exc.reason == "busy":
+                return  # left to whoever is done with it last
             warnings.warn(
                 f"the cache in {store.root} was not cleaned: {exc}", CacheInactiveWarning, stacklevel=3
             )

@@ -17,7 +17,7 @@ import pytest
 from pybuildkit.caches import CacheInactiveWarning
 from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.content.ociindex import ImageName, OCIIndex, Tag
-from pybuildkit.content.reachable import prune, reachable, writing
+from pybuildkit.content.reachable import prune, reachable, using
 from pybuildkit.content.solve import SolveContent, prepare_cache_imports, resolve_layout
 from pybuildkit.content.store import LocalStore
 from pybuildkit.control.solve import CacheEntry
@@ -232,15 +232,18 @@ def test_reset_removes_what_the_index_does_not_reach(tmp_path: Path) -> None:
 
 
 def test_reset_waits_for_nobody_and_hurts_nobody(tmp_path: Path) -> None:
-    """X13: while another build writes, nothing is removed."""
+    """X13: while another build writes or reads, nothing is removed."""
     OCIIndex(tmp_path).put(add_image(tmp_path, "old"), [Tag("latest")])
-    other = SolveContent(exports=[CacheEntry("local", {"dest": str(tmp_path), "tag": "other"})])
-    content = SolveContent(exports=[CacheEntry("local", {"dest": str(tmp_path), "reset": "1"})])
+    writer = SolveContent(exports=[CacheEntry("local", {"dest": str(tmp_path), "tag": "other"})])
+    reader = SolveContent(imports=[CacheEntry("local", {"src": str(tmp_path)})])
     new = add_image(tmp_path, "new")
-    with pytest.warns(CacheInactiveWarning, match="another build writes"):
+    for other in (writer, reader):
+        other.hold()
+        content = SolveContent(exports=[CacheEntry("local", {"dest": str(tmp_path), "reset": "1"})])
+        content.hold()
         finish(content, cache_manifest=as_json(new))
-    assert len(blobs(tmp_path)) == 8
-    other.close()
+        assert len(blobs(tmp_path)) == 8
+        other.close()
     again = SolveContent(exports=[CacheEntry("local", {"dest": str(tmp_path), "reset": "1"})])
     finish(again, cache_manifest=as_json(new))
     assert len(blobs(tmp_path)) == 4
@@ -255,7 +258,7 @@ def test_reset_keeps_what_is_new(tmp_path: Path) -> None:
     store = LocalStore(tmp_path, writable=True)
     assert prune(store, older_than_ns=started) == 0
     assert prune(store, older_than_ns=time.time_ns() + 10**9) == 5
-    with writing(store), pytest.raises(ContentError, match="another build writes"):
+    with using(store), pytest.raises(ContentError, match="another build uses"):
         prune(store, older_than_ns=0)
 
 
