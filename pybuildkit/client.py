@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack
 
 import anyio
 from anyio import to_thread
 
-from pybuildkit.control.calls import ControlCalls
-from pybuildkit.control.workers import INFO, decode_info
+from pybuildkit.control.calls import INFO, ControlCalls
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
 
 if TYPE_CHECKING:
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from pybuildkit.build import Build
     from pybuildkit.fsutil import FS
     from pybuildkit.gateway import GatewayBuild
+    from pybuildkit.llb import AsyncImageResolver
     from pybuildkit.marshalling import OpenImages
     from pybuildkit.options import BuildOptions, GatewayOptions, SolveOptions, SolveTarget, StreamOptions
     from pybuildkit.result import Result
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from pybuildkit.session.carrier import CarrierFactory
     from pybuildkit.tls import TLS
     from pybuildkit.transport import Endpoint
-    from pybuildkit.workers import Info
 
 __all__ = ["AsyncClient", "Transport"]
 
@@ -88,7 +86,6 @@ class AsyncClient(ControlCalls):
         self._channel: Channel | None = None
         self._endpoint: Endpoint | None = None
         self._carrier: CarrierFactory | None = None
-        self._info: Info | None = None
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -185,7 +182,7 @@ class AsyncClient(ControlCalls):
         with anyio.move_on_after(self._timeout) as deadline:
             while True:
                 try:
-                    self._info = decode_info(await channel.unary(INFO))
+                    await channel.unary(INFO)
                 except Unsupported:  # C44: a daemon before 0.11 is a daemon too
                     return
                 except ConnectError as exc:
@@ -315,9 +312,14 @@ class AsyncClient(ControlCalls):
 
     def _images(self, options: Mapping[str, Any]) -> OpenImages:
         """Looks up the images of a graph where it needs it; nothing is asked of the daemon before."""
-        from pybuildkit.gateway.build import open_images
+        channel, carrier = self._connected(), self._carrier
 
-        return partial(open_images, self._connected(), options.get("source_policy"), carrier=self._carrier)
+        def opened() -> AbstractAsyncContextManager[AsyncImageResolver]:
+            from pybuildkit.gateway.build import open_images
+
+            return open_images(channel, options.get("source_policy"), carrier=carrier)
+
+        return opened
 
     async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
         """Plan, run, and show progress meanwhile."""

@@ -9,22 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from anyio import to_thread
 
-from pybuildkit._cache_text import resolve_exports, resolve_imports
-from pybuildkit._output_text import resolve_outputs
-from pybuildkit.caches import InlineCache
-from pybuildkit.dockerfile import dockerfile_request
-from pybuildkit.dockerfile.contexts import as_tree
 from pybuildkit.entitlements import resolve_entitlements
 from pybuildkit.errors import ConfigError
-from pybuildkit.fsutil import FS
+from pybuildkit.fsutil.coerce import as_tree
 from pybuildkit.marshalling import OpenImages, to_definition, to_definitions, without_images
 from pybuildkit.plan import Ingredients, SolvePlan
-from pybuildkit.secrets import coerce_secrets
-from pybuildkit.sourcepolicy import load_source_policy
 
 if TYPE_CHECKING:
+    from pybuildkit.fsutil import FS
     from pybuildkit.llb import Definition
     from pybuildkit.options import Context
+    from pybuildkit.outputs import Output
+    from pybuildkit.plan import Caches
+    from pybuildkit.secrets import Secret
 
 __all__ = [
     "DOCKERFILE_KEYS",
@@ -181,10 +178,10 @@ def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients
     made = Ingredients(
         ref=_ref(options.get("ref")),
         locals={n: as_tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
-        secrets=coerce_secrets(options.get("secrets")),
-        outputs=resolve_outputs(options.get("outputs"), names=names),
-        cache_from=resolve_imports(options.get("cache_from")),
-        cache_to=resolve_exports(options.get("cache_to")),
+        secrets=_secrets(options.get("secrets")),
+        outputs=_outputs(options.get("outputs"), tuple(names)),
+        cache_from=_imports(options.get("cache_from")),
+        cache_to=_exports(options.get("cache_to")),
         entitlements=resolve_entitlements(options.get("entitlements")),
         source_policy=_policy(options.get("source_policy")),
         oci_layouts={
@@ -199,6 +196,41 @@ def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients
     return made
 
 
+# A module is imported by the first build that has a use for it: most builds have for few of them.
+
+
+def _secrets(value: Any) -> Mapping[str, Secret]:
+    if not value:
+        return {}
+    from pybuildkit.secrets import coerce_secrets
+
+    return coerce_secrets(value)
+
+
+def _outputs(value: Any, names: tuple[str, ...]) -> tuple[Output, ...]:
+    if not value and not names:
+        return ()
+    from pybuildkit._output_text import resolve_outputs
+
+    return resolve_outputs(value, names=names)
+
+
+def _imports(value: Any) -> Caches:
+    if not value:
+        return ()
+    from pybuildkit._cache_text import resolve_imports
+
+    return resolve_imports(value)
+
+
+def _exports(value: Any) -> Caches:
+    if not value:
+        return ()
+    from pybuildkit._cache_text import resolve_exports
+
+    return resolve_exports(value)
+
+
 def _ref(value: str | None) -> str:
     if value is not None and (not value or not value.isascii() or not value.isprintable()):
         raise ConfigError(
@@ -208,6 +240,10 @@ def _ref(value: str | None) -> str:
 
 
 def _policy(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    from pybuildkit.sourcepolicy import load_source_policy
+
     found = load_source_policy(value)
     return found.encode() if found is not None else None
 
@@ -241,6 +277,8 @@ def frontend_build(options: Mapping[str, Any], inputs: Mapping[str, Definition])
 
 def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredients:
     """A build of a Dockerfile directory."""
+    from pybuildkit.dockerfile import dockerfile_request
+
     check_names(options, DOCKERFILE_KEYS, "build()")
     given = {key: options[key] for key in DOCKERFILE_KEYS | {"no_cache"} if key in options}
     request = dockerfile_request(context, **given)
@@ -251,7 +289,9 @@ def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredient
     made.oci_layouts |= request.oci_layouts
     made.entitlements = tuple(dict.fromkeys((*made.entitlements, *request.entitlements)))
     if request.inline_cache:
-        made.cache_to = resolve_exports([*(cache for cache, _ in made.cache_to), InlineCache()])
+        from pybuildkit.caches import InlineCache
+
+        made.cache_to = _exports([*(cache for cache, _ in made.cache_to), InlineCache()])
     return made
 
 

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pybuildkit.control.workers import (
-    INFO,
-    LIST_WORKERS,
-    decode_info,
-    decode_workers,
-    encode_workers_request,
-)
 from pybuildkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from pybuildkit.control.content import Content
     from pybuildkit.control.records import History
     from pybuildkit.rpc.channel import Channel
     from pybuildkit.usage import UsageRecord
     from pybuildkit.workers import Info, Worker
 
-__all__ = ["ControlCalls"]
+__all__ = ["INFO", "ControlCalls"]
+
+INFO = "/moby.buildkit.v1.Control/Info"
 
 
 class ControlCalls:
@@ -37,6 +33,8 @@ class ControlCalls:
         Raises:
             Unsupported: the daemon is older than 0.11.
         """
+        from pybuildkit.control.workers import decode_info
+
         return decode_info(await self._connected().unary(INFO))
 
     async def workers(self, filters: Iterable[str] = ()) -> tuple[Worker, ...]:
@@ -48,6 +46,8 @@ class ControlCalls:
         Raises:
             RPCError: the daemon can not read a filter.
         """
+        from pybuildkit.control.workers import LIST_WORKERS, decode_workers, encode_workers_request
+
         request = encode_workers_request(_listed(filters))
         return decode_workers(await self._connected().unary(LIST_WORKERS, request))
 

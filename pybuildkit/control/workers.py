@@ -10,9 +10,8 @@ from pybuildkit.control.solve import string_map
 from pybuildkit.platforms import Platform
 from pybuildkit.workers import Device, GCPolicy, Info, Worker
 
-__all__ = ["INFO", "LIST_WORKERS", "decode_info", "decode_workers", "encode_workers_request"]
+__all__ = ["LIST_WORKERS", "decode_info", "decode_workers", "encode_workers_request"]
 
-INFO = "/moby.buildkit.v1.Control/Info"
 LIST_WORKERS = "/moby.buildkit.v1.Control/ListWorkers"
 
 

@@ -9,9 +9,10 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 from pybuildkit.errors import ConfigError
+from pybuildkit.fsutil.coerce import as_tree
 from pybuildkit.references import Reference
 
 if TYPE_CHECKING:
@@ -111,28 +112,6 @@ def add_context(into: Gathered, context: Context, file: DockerfileSource) -> Non
             into.attrs["filename"] = os.fspath(file)
     else:
         _add_given_dockerfile(into, file)
-
-
-def as_tree(value: object, what: str) -> FS:
-    """A directory as a tree, a tree as it is.
-
-    Raises:
-        ConfigError: there is no such directory.
-    """
-    if isinstance(value, str | os.PathLike):
-        from pybuildkit.fsutil import Directory
-
-        path: str | os.PathLike[str] = value
-        found: FS = Directory(Path(path).expanduser())
-    elif all(callable(getattr(value, name, None)) for name in ("check", "identity", "open")):
-        found = cast("FS", value)
-    else:
-        raise ConfigError(f"{what} can not be {type(value).__name__}: give a directory, a URL or a tree")
-    try:
-        found.check()
-    except ConfigError as exc:
-        raise ConfigError(f"{what}: {exc}") from None
-    return found
 
 
 def _add_remote_dockerfile(into: Gathered, file: DockerfileSource) -> None:

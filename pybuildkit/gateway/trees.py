@@ -55,7 +55,7 @@ class ClientTrees:
         return isinstance(tree, MemoryTree)
 
     def _check_known(self, definition: Definition) -> None:
-        from pybuildkit.dockerfile.contexts import as_tree
+        from pybuildkit.fsutil.coerce import as_tree
 
         for name, local in definition.locals.items():
             known = self._trees.get(name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pybuildkit.details import Detail, FrontendCap, decode_status
+from typing import TYPE_CHECKING
+
 from pybuildkit.errors import (
     BuildKitError,
     ConnectError,
@@ -13,6 +14,9 @@ from pybuildkit.errors import (
     Unauthenticated,
     Unsupported,
 )
+
+if TYPE_CHECKING:
+    from pybuildkit.details import Detail
 
 __all__ = ["CODES", "rpc_error"]
 
@@ -59,11 +63,15 @@ def rpc_error(
     """
     details: tuple[Detail, ...] = ()
     if status:
+        from pybuildkit.details import decode_status
+
         _, text, found = decode_status(status)
         message, details = text or message, tuple(found)
     if code == "UNAVAILABLE" and not connected:
         return connect_error(address, message)
     if code == "UNIMPLEMENTED":
+        from pybuildkit.details import FrontendCap
+
         capability = next((d.name for d in details if isinstance(d, FrontendCap)), "")
         return Unsupported(
             f"{message}; this daemon does not have {method}: it may need an update",
