@@ -9,7 +9,10 @@ from pybuildkit.gateway.attestations import Attestation, Subject
 from pybuildkit.gateway.bridge import Bridge
 from pybuildkit.gateway.build import GatewayBuild
 from pybuildkit.gateway.caps import GatewayCaps
-from pybuildkit.gateway.gateway import Gateway, ResolveOptions
+from pybuildkit.gateway.container import Container, ContainerOptions, ProcessOptions
+from pybuildkit.gateway.gateway import Gateway
+from pybuildkit.gateway.mounts import ResultMount
+from pybuildkit.gateway.process import Completed, Process
 from pybuildkit.gateway.reference import Reference
 from pybuildkit.gateway.results import GatewayResult
 from pybuildkit.gateway.sources import (
@@ -17,6 +20,7 @@ from pybuildkit.gateway.sources import (
     GitMetadata,
     HTTPMetadata,
     ImageMetadata,
+    ResolveOptions,
     SourceMetadata,
 )
 
@@ -24,6 +28,9 @@ __all__ = [
     "Attestation",
     "AttestationChain",
     "Bridge",
+    "Completed",
+    "Container",
+    "ContainerOptions",
     "Gateway",
     "GatewayBuild",
     "GatewayCaps",
@@ -31,8 +38,11 @@ __all__ = [
     "GitMetadata",
     "HTTPMetadata",
     "ImageMetadata",
+    "Process",
+    "ProcessOptions",
     "Reference",
     "ResolveOptions",
+    "ResultMount",
     "SourceMetadata",
     "Subject",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pybuildkit.control.solve import CacheEntry
+from pybuildkit.events import Range, SourceInfo
 from pybuildkit.gateway import _proto as p
 from pybuildkit.gateway._proto import Message
 from pybuildkit.gateway._types import AnyReference
@@ -135,3 +136,14 @@ def _encode_subjects(subjects: Iterable[Subject]) -> Iterable[bytes]:
     for subject in subjects:
         body = p.number(1, SUBJECT_KINDS.index(subject.kind)) + p.texts(2, subject.digests)
         yield p.message(6, body + p.text(3, subject.name))
+
+
+def encode_source_info(info: SourceInfo) -> bytes:
+    definition = p.message(3, info.definition) if info.definition else b""
+    return p.text(1, info.filename) + p.blob(2, info.data) + definition + p.text(4, info.language)
+
+
+def encode_range(r: Range) -> bytes:
+    start = p.number(1, r.start.line) + p.number(2, r.start.character)
+    end = p.number(1, r.end.line) + p.number(2, r.end.character)
+    return p.message(1, start) + p.message(2, end)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
 
 from anyio.from_thread import BlockingPortal
@@ -12,13 +13,15 @@ from pybuildkit.control.solve import CacheEntry
 from pybuildkit.fsutil.stat import Stat
 from pybuildkit.gateway._types import AnyReference
 from pybuildkit.gateway.attestations import Attestation
+from pybuildkit.gateway.blockingcontainer import BlockingContainer
 from pybuildkit.gateway.bridge import Bridge
 from pybuildkit.gateway.build import GatewayBuild
 from pybuildkit.gateway.caps import GatewayCaps
-from pybuildkit.gateway.gateway import ResolveOptions
+from pybuildkit.gateway.container import ContainerOptions
+from pybuildkit.gateway.mounts import MountLike, ResultMount
 from pybuildkit.gateway.reference import Reference
 from pybuildkit.gateway.results import GatewayResult
-from pybuildkit.gateway.sources import ImageMetadata, SourceLike, SourceMetadata
+from pybuildkit.gateway.sources import ImageMetadata, ResolveOptions, SourceLike, SourceMetadata
 from pybuildkit.result import Result
 
 if TYPE_CHECKING:
@@ -72,6 +75,10 @@ class BlockingReference:
         """See ``Reference.stat``."""
         found: Stat = self._call(self._reference.stat, path)
         return found
+
+    def mount(self, *, readonly: bool = False, selector: str = "") -> ResultMount:
+        """See ``Reference.mount``."""
+        return self._reference.mount(readonly=readonly, selector=selector)
 
     def encode(self, bridge: Bridge) -> bytes:
         """See ``Reference.encode``."""
@@ -181,6 +188,15 @@ class BlockingGateway:
         """See ``Gateway.resolve_source``."""
         found: SourceMetadata = self._call(self._gateway.resolve_source, source, attrs=attrs, **options)
         return found
+
+    @contextmanager
+    def container(
+        self, mounts: MountLike | Mapping[str, MountLike], **options: Unpack[ContainerOptions]
+    ) -> Generator[BlockingContainer, None, None]:
+        """See ``Gateway.container``."""
+        opened = self._gateway.container(mounts, **options)
+        with self._portal.wrap_async_context_manager(opened) as container:
+            yield BlockingContainer(self._portal, container)
 
     def warn(
         self,

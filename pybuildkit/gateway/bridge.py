@@ -150,6 +150,18 @@ class Bridge:
         """
         await self._channel.unary(SERVICE + "Return", request, metadata=self._metadata)
 
+    async def release(self, request: bytes) -> None:
+        """Release a container, even when nothing else can be asked any more.
+
+        Raises:
+            RPCError: a process in it had failed, the build is over, or the daemon is gone.
+        """
+        await self._channel.unary(SERVICE + "ReleaseContainer", request, metadata=self._metadata)
+
+    async def explained(self, error: RPCError) -> BuildKitError:
+        """The error that the caller sees, for a call that was not made with ``call``."""
+        return await self._explain(error)
+
     def duplex(self, name: str) -> AbstractAsyncContextManager[Duplex]:
         """Messages both ways; see ``Channel.duplex``."""
         return self._channel.duplex(SERVICE + name, metadata=self._metadata)

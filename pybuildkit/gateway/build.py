@@ -45,7 +45,15 @@ END_PATIENCE = 0.25
 """Seconds to wait for the build's own end when a call inside failed in a way that the end would explain."""
 
 _BUILDING = frozenset(
-    SERVICE + name for name in ("Solve", "Evaluate", "ResolveSourceMeta", "ResolveImageConfig")
+    SERVICE + name
+    for name in (
+        "Solve",
+        "Evaluate",
+        "ResolveSourceMeta",
+        "ResolveImageConfig",
+        "NewContainer",
+        "ExecProcess",
+    )
 )
 """Calls whose refusal is a failed build; that of others can be, and then names a vertex."""
 
@@ -60,6 +68,7 @@ class GatewayBuild(Gateway):
             session=plan.session.id,
             cache_imports=plan.request.cache_imports,
             trees=ClientTrees(plan.trees),
+            secrets=plan.secrets,
         )
         self._build = build
         self._plan = plan

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
-
-from anyio import to_thread
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, Unpack
 
 from pybuildkit._concurrent import run_all
 from pybuildkit.control.solve import CacheEntry
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway import _proto as p
 from pybuildkit.gateway import caps
-from pybuildkit.gateway._messages import SolveRequest, decode_result
+from pybuildkit.gateway._messages import SolveRequest, decode_result, encode_range, encode_source_info
 from pybuildkit.gateway.bridge import Bridge
 from pybuildkit.gateway.caps import GatewayCaps
+from pybuildkit.gateway.container import Container, ContainerOptions, SecretIds, open_container
+from pybuildkit.gateway.mounts import (
+    Mounted,
+    MountLike,
+    as_mount,
+    check_targets,
+    encode_mount,
+    of_state,
+)
 from pybuildkit.gateway.results import GatewayResult
 from pybuildkit.gateway.sources import (
-    ChecksumAlgorithm,
     ImageMetadata,
+    ResolveOptions,
     SourceLike,
     SourceMetadata,
     SourceQuery,
     decode_source,
-    source_parts,
+    encode_policies,
+    query_for,
 )
-from pybuildkit.platforms import Platform, PlatformLike
+from pybuildkit.llb.mounts import BindMount
 from pybuildkit.references import Reference as ImageReference
 
 if TYPE_CHECKING:
     from pybuildkit.events import Range, SourceInfo
     from pybuildkit.llb import Definition, State
-    from pybuildkit.llb.resolve import ResolveMode
     from pybuildkit.options import PolicySource, SolveTarget
     from pybuildkit.workers import Worker
 
-__all__ = ["Gateway", "ResolveOptions", "Trees"]
+__all__ = ["Gateway", "Trees"]
 
 
 class Trees(Protocol):
@@ -53,32 +60,6 @@ class Trees(Protocol):
         ...
 
 
-class ResolveOptions(TypedDict, total=False):
-    """What can be asked of a source.
-
-    Attributes:
-        platform: of an image; the daemon's own by default.
-        resolve_mode: ``pull`` asks the registry even when the daemon has the image, ``local`` prefers the daemon's (X20).
-        config: whether an image's configuration is wanted; it is by default.
-        attestation_chain: whether an image's attestation chain is wanted.
-        attestations: predicate types of attestations whose content is wanted.
-        git_objects: whether a commit's and a tag's objects are wanted.
-        checksum: another digest of a file that is wanted: the algorithm, and what is hashed behind its content.
-        log_name: what progress shows.
-        source_policies: on top of the build's own.
-    """
-
-    platform: PlatformLike | None
-    resolve_mode: ResolveMode
-    config: bool
-    attestation_chain: bool
-    attestations: Iterable[str]
-    git_objects: bool
-    checksum: tuple[ChecksumAlgorithm, bytes] | None
-    log_name: str
-    source_policies: PolicySource | Iterable[PolicySource]
-
-
 class Gateway:
     """A build from inside: solve, look at what came out, decide, go on.
 
@@ -91,6 +72,7 @@ class Gateway:
         session: the id of the session of whoever started the build.
         cache_imports: caches that every solve imports.
         trees: offers local directories; None where there are none, as in a container.
+        secrets: what is known of the secrets; None where nothing is.
     """
 
     def __init__(
@@ -101,10 +83,12 @@ class Gateway:
         session: str = "",
         cache_imports: tuple[CacheEntry, ...] = (),
         trees: Trees | None = None,
+        secrets: SecretIds | None = None,
     ) -> None:
         self._bridge = bridge
         self._cache_imports = cache_imports
         self._trees = trees
+        self._secrets = secrets
         self.options: Mapping[str, str] = dict(options or {})
         self.session = session
 
@@ -174,7 +158,7 @@ class Gateway:
             {name: (await self._prepared(graph)).to_bytes() for name, graph in (inputs or {}).items()},
             () if frontend else imports,
             evaluate and caps.SOLVE_EVALUATE in self.caps,
-            await _policies(source_policies),
+            await encode_policies(source_policies),
         )
         response = await self._bridge.call("Solve", request.encode(), caps.SOLVE, what="solve()")
         result = decode_result(response, self._bridge)
@@ -263,7 +247,7 @@ class Gateway:
             ConfigError: it is no source.
             Unsupported: the daemon is too old.
         """
-        query = await _query(source, attrs or {}, options)
+        query = await query_for(source, attrs or {}, options)
         needs = [caps.SOURCE_META]
         if query.wants_attestations:
             needs.append(caps.SOURCE_ATTESTATIONS)
@@ -290,6 +274,44 @@ class Gateway:
         ref = response.text(3) or ref
         image = ImageMetadata(ref, response.text(1), response.blob(2))
         return SourceMetadata(f"{scheme}://{ref}", query.attrs, image)
+
+    # ---- containers
+
+    @asynccontextmanager
+    async def container(
+        self, mounts: MountLike | Mapping[str, MountLike], **options: Unpack[ContainerOptions]
+    ) -> AsyncGenerator[Container, None]:
+        """A container on what has been made so far; leaving the block releases it.
+
+        Nothing that is written in it becomes part of a result: that is what ``run`` of a state is for.
+
+        Args:
+            mounts: what is mounted where, with the root at ``/``; or the root alone.
+            **options: see ``ContainerOptions``.
+
+        Raises:
+            BuildError: a step failed, of a state or of a reference that had not been run yet.
+            ConfigError, DefinitionError: an argument can not work.
+            Unsupported: the daemon has no containers for gateways.
+        """
+        listed = mounts if isinstance(mounts, Mapping) else {"/": mounts}
+        mounted = await self._mounted(listed)
+        async with open_container(self._bridge, mounted, options, self._secrets) as container:
+            yield container
+
+    async def _mounted(self, mounts: Mapping[str, MountLike]) -> list[Mounted]:
+        """Mounts as the daemon gets them; states are solved."""
+        check_targets(mounts)
+        made = {target: as_mount(target, value) for target, value in mounts.items()}
+
+        async def solve(target: str, mount: BindMount) -> None:
+            empty = mount.source.output is None
+            solved = GatewayResult() if empty else await self.solve(mount.source)
+            made[target] = of_state(mount, solved.single)
+
+        states = [(target, mount) for target, mount in made.items() if isinstance(mount, BindMount)]
+        await run_all(partial(solve, target, mount) for target, mount in states)
+        return [encode_mount(target, mount) for target, mount in made.items()]
 
     # ---- telling the user
 
@@ -322,46 +344,6 @@ class Gateway:
         parts += [p.message(4, line.encode()) for line in detail]
         parts.append(p.text(5, url))
         if source is not None:
-            parts.append(p.message(6, _encode_source_info(source)))
-        parts += [p.message(7, _encode_range(r)) for r in ranges]
+            parts.append(p.message(6, encode_source_info(source)))
+        parts += [p.message(7, encode_range(r)) for r in ranges]
         await self._bridge.call("Warn", b"".join(parts), caps.WARNINGS, what="warn()")
-
-
-async def _policies(policies: PolicySource | Iterable[PolicySource]) -> tuple[bytes, ...]:
-    from pybuildkit.sourcepolicy import SourcePolicy, load_source_policy
-
-    listed = [policies] if isinstance(policies, SourcePolicy | str | os.PathLike) else policies
-    made = [await to_thread.run_sync(load_source_policy, policy) for policy in listed]
-    return tuple(policy.encode() for policy in made if policy is not None)
-
-
-async def _query(source: SourceLike, attrs: Mapping[str, str], options: ResolveOptions) -> SourceQuery:
-    identifier, own, found = source_parts(source)
-    platform = options.get("platform")
-    if isinstance(platform, str):
-        platform = Platform.parse(platform)
-    attestations = options.get("attestations", ())
-    return SourceQuery(
-        identifier=identifier,
-        attrs={**own, **attrs},
-        platform=platform or found,
-        log_name=options.get("log_name", ""),
-        resolve_mode=options.get("resolve_mode", "default"),
-        config=options.get("config", True),
-        attestation_chain=options.get("attestation_chain", False),
-        attestations=(attestations,) if isinstance(attestations, str) else tuple(attestations),
-        git_objects=options.get("git_objects", False),
-        checksum=options.get("checksum"),
-        source_policies=await _policies(options.get("source_policies", ())),
-    )
-
-
-def _encode_source_info(info: SourceInfo) -> bytes:
-    definition = p.message(3, info.definition) if info.definition else b""
-    return p.text(1, info.filename) + p.blob(2, info.data) + definition + p.text(4, info.language)
-
-
-def _encode_range(r: Range) -> bytes:
-    start = p.number(1, r.start.line) + p.number(2, r.start.character)
-    end = p.number(1, r.end.line) + p.number(2, r.end.character)
-    return p.message(1, start) + p.message(2, end)

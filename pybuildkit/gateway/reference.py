@@ -10,6 +10,7 @@ from pybuildkit.fsutil.stat import Stat, decode_stat
 from pybuildkit.gateway import _proto as p
 from pybuildkit.gateway import caps
 from pybuildkit.gateway.bridge import Bridge
+from pybuildkit.gateway.mounts import ResultMount
 
 if TYPE_CHECKING:
     from pybuildkit.llb import Definition, State
@@ -135,6 +136,15 @@ class Reference:
             "StatFile", request, caps.STAT_FILE, what="stat()", read=missing_file(path)
         )
         return decode_stat(answer.blob(1))
+
+    def mount(self, *, readonly: bool = False, selector: str = "") -> ResultMount:
+        """These files as a mount of a container.
+
+        Args:
+            readonly: nothing can be written to them. What is written otherwise is in a copy.
+            selector: the path inside that is mounted.
+        """
+        return ResultMount(self.id, readonly, selector)
 
     def encode(self, bridge: Bridge) -> bytes:
         """The message ``Ref``.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeAlias
 
 from pybuildkit import _wire
@@ -34,12 +35,22 @@ class SecretsService:
     def __init__(self, sources: Mapping[str, SecretSource]) -> None:
         self._sources = sources
         self._missing: dict[str, None] = {}
+        self._refusals: Counter[str] = Counter()
         self.failed: dict[str, Exception] = {}
 
     @property
     def missing(self) -> tuple[str, ...]:
         """See the class."""
         return tuple(self._missing)
+
+    @property
+    def ids(self) -> Collection[str]:
+        """All that there are."""
+        return self._sources.keys()
+
+    def refusals(self, id: str) -> int:  # noqa: A002 - what it is called
+        """How often one was asked for and could not be had."""
+        return self._refusals[id]
 
     @property
     def machines(self) -> Mapping[str, MachineFactory]:
@@ -60,9 +71,11 @@ class SecretsService:
         source = self._sources.get(name)
         if source is None:
             self._missing[name] = None
+            self._refusals[name] += 1
             raise StatusError(Code.NOT_FOUND, "not found")
         value = await self._fetch(name, source)
         if len(value) > MAX_SECRET_SIZE:
+            self._refusals[name] += 1
             raise StatusError(Code.UNKNOWN, f"invalid secret size {len(value)}")
         # proto3 leaves an empty value out.
         await call.send(_wire.field_bytes(1, value) if value else b"")
@@ -74,6 +87,7 @@ class SecretsService:
                 raise TypeError(f"a secret must be bytes, not {type(value).__name__}")
         except Exception as exc:  # noqa: BLE001 - whatever it is, the build is told and goes wrong by it
             self.failed[name] = exc
+            self._refusals[name] += 1
             raise StatusError(Code.UNKNOWN, f"secret {name!r} can not be had: {_harmless(exc)}") from None
         return value
 
