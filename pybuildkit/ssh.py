@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import ConfigError
 
-__all__ = ["DEFAULT_ID", "MAX_KEY_SIZE", "SSHAgent", "SSHAgents", "coerce_ssh"]
+__all__ = ["DEFAULT_ID", "MAX_KEY_SIZE", "KeyOpener", "SSHAgent", "SSHAgents", "SSHKey", "coerce_ssh"]
 
 DEFAULT_ID = "default"
 """The id of the agent that a step gets when it names none (S80)."""
@@ -21,7 +21,7 @@ MAX_KEY_SIZE = 100 * 1024
 """Bytes of one key file (R13)."""
 
 SSHKey: TypeAlias = str | os.PathLike[str] | bytes
-KeyOpener: TypeAlias = "bytes | Callable[[str], bytes]"
+KeyOpener: TypeAlias = "bytes | Callable[[str], bytes | str]"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -34,11 +34,12 @@ class SSHAgent:
         socket: a running agent's socket.
         keys: private keys, as files or as bytes.
         raw: hand the socket through as it is, whatever it speaks (S84).
-        passphrase: opens encrypted keys; a function is given the key's file name.
+        passphrase: opens encrypted keys; a function is given a prompt with the key's name, so ``getpass.getpass`` is
+            one. It is called in a thread before the build begins.
     """
 
     socket: str | os.PathLike[str] | None = None
-    keys: tuple[SSHKey, ...] = ()
+    keys: Sequence[SSHKey] = ()
     raw: bool = False
     passphrase: KeyOpener | None = None
 

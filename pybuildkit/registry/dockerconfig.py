@@ -119,16 +119,18 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _parse(text: str | bytes, where: str) -> dict[str, Any]:
     """The configuration with its keys in lower case: Go reads them in any."""
+    found: object = None
+    trouble = ""
     try:
         found = json.loads(text)
-        trouble = "" if isinstance(found, dict) else "a JSON object"
     except json.JSONDecodeError as exc:
         trouble = f"JSON (line {exc.lineno})"
     except ValueError:
         trouble = "UTF-8"
-    if trouble:
+    if trouble or not isinstance(found, dict):
         # Not from within the handlers: those exceptions have the document, and are kept as the new one's context.
-        raise ConfigError(f"{where} is not {trouble}; correct it, or give auth= to the client")
+        kind = trouble or "a JSON object"
+        raise ConfigError(f"{where} is not {kind}; correct it, or give auth= to the client")
     config = {str(key).lower(): value for key, value in found.items()}
     for key in ("auths", "credhelpers"):
         if not isinstance(config.setdefault(key, {}) or {}, dict):
