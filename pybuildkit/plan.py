@@ -5,32 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import to_thread
 
-from pybuildkit._cache import holds_credentials
-from pybuildkit.builderrors import BuildFacts, build_error
-from pybuildkit.caches import Cache
-from pybuildkit.content.solve import SolveContent
 from pybuildkit.control.solve import SOLVE, CacheEntry, ExporterEntry, SolveRequest
 from pybuildkit.errors import BuildKitError, ConnectionLost, RPCError
-from pybuildkit.outputs import Output
-from pybuildkit.progress import Progress
-from pybuildkit.session.calls import Service
-from pybuildkit.session.content import ContentService
-from pybuildkit.session.filesend import FileSend
 from pybuildkit.session.filesync import FileSync
 from pybuildkit.session.secrets import SecretsService
 from pybuildkit.session.session import Session, new_id
 
 if TYPE_CHECKING:
+    from pybuildkit.caches import Cache
+    from pybuildkit.content.solve import SolveContent
     from pybuildkit.fsutil import FS
+    from pybuildkit.outputs import Output
+    from pybuildkit.progress import Progress
     from pybuildkit.rpc.channel import Channel
     from pybuildkit.secrets import Secret
+    from pybuildkit.session.calls import Service
+    from pybuildkit.session.filesend import FileSend
     from pybuildkit.targets import DirectoryTarget, FileTarget
 
 __all__ = ["Ingredients", "SolvePlan"]
@@ -38,7 +35,7 @@ __all__ = ["Ingredients", "SolvePlan"]
 
 _CACHE_IMPORTS = "cache-imports"
 
-Caches: TypeAlias = tuple[tuple[Cache, dict[str, str]], ...]
+Caches: TypeAlias = "tuple[tuple[Cache, dict[str, str]], ...]"
 
 
 @dataclass(slots=True)
@@ -91,15 +88,9 @@ class SolvePlan:
     """One build, ready to run: see ``pybuildkit.build.Plan``."""
 
     def __init__(self, made_of: Ingredients) -> None:
-        outputs = list(made_of.outputs)
         self._made_of = made_of
-        self._files = FileSend(_stream_targets(outputs))
-        self._content = SolveContent(
-            imports=_cache_entries(made_of.cache_from),
-            exports=_cache_entries(made_of.cache_to),
-            layouts=made_of.oci_layouts,
-            image=_store_directory(outputs),
-        )
+        self._files = _files_for(made_of.outputs)
+        self._content = _content_for(made_of)
         self._sync = FileSync(made_of.locals)
         self._secrets = SecretsService(
             {name: _source(name, secret) for name, secret in made_of.secrets.items()}
@@ -109,9 +100,10 @@ class SolvePlan:
             shared_key=made_of.shared_key or _shared_key(made_of.locals, growing=made_of.growing),
         )
         attrs = dict(made_of.attrs)
-        self._hidden = _hidden_attrs(made_of, self._content.imports)
-        if made_of.frontend and self._content.imports:
-            attrs.setdefault(_CACHE_IMPORTS, _imports_json(self._content.imports))
+        imports = self._content.imports if self._content else ()
+        self._hidden = _hidden_attrs(made_of, imports)
+        if made_of.frontend and imports:
+            attrs.setdefault(_CACHE_IMPORTS, _imports_json(imports))
         self.request = SolveRequest(
             ref=made_of.ref or new_id(),
             session=self.session.id,
@@ -119,9 +111,9 @@ class SolvePlan:
             frontend=made_of.frontend,
             frontend_attrs=attrs,
             frontend_inputs=made_of.inputs,
-            exporters=tuple(ExporterEntry(o.exporter, o.exporter_attrs()) for o in outputs),
-            cache_imports=self._content.imports,
-            cache_exports=self._content.exports,
+            exporters=tuple(ExporterEntry(o.exporter, o.exporter_attrs()) for o in made_of.outputs),
+            cache_imports=imports,
+            cache_exports=self._content.exports if self._content else (),
             entitlements=made_of.entitlements,
             internal=made_of.internal,
             source_policy=made_of.source_policy,
@@ -144,9 +136,11 @@ class SolvePlan:
         if self._made_of.locals or self._made_of.growing:
             yield self._sync
         yield self._secrets
-        if any(output.target is not None for output in self._made_of.outputs):
+        if self._files is not None:
             yield self._files
-        if self._content.stores:
+        if self._content is not None and self._content.stores:
+            from pybuildkit.session.content import ContentService
+
             yield ContentService(self._content.stores)
 
     async def solve(self, channel: Channel) -> bytes:
@@ -159,19 +153,25 @@ class SolvePlan:
 
     async def prepare(self) -> None:
         """Find out what would fail at the end, before anything is built."""
-        await to_thread.run_sync(self._files.prepare)
-        await to_thread.run_sync(self._content.hold)
+        if self._files is not None:
+            await to_thread.run_sync(self._files.prepare)
+        if self._content is not None:
+            await to_thread.run_sync(self._content.hold)
 
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         """Put the results in their places."""
-        await to_thread.run_sync(self._files.commit)
-        await to_thread.run_sync(self._content.finish, response)
+        if self._files is not None:
+            await to_thread.run_sync(self._files.commit)
+        if self._content is not None:
+            await to_thread.run_sync(self._content.finish, response)
         return response
 
     async def abandon(self) -> None:
         """Leave as little as can be of a build that went badly; does nothing after ``finish``."""
-        await to_thread.run_sync(self._files.abort)
-        self._content.close()
+        if self._files is not None:
+            await to_thread.run_sync(self._files.abort)
+        if self._content is not None:
+            self._content.close()
 
     def explain(self, error: BuildKitError, progress: Progress) -> BuildKitError:
         """The error that the caller sees: what the daemon said, with what is known on this side."""
@@ -182,6 +182,8 @@ class SolvePlan:
                 str(failed) in error.message
             ):  # the daemon only repeats what it was told; this one has the path
                 return failed
+        from pybuildkit.builderrors import BuildFacts, build_error
+
         facts = BuildFacts(
             ref=self.request.ref,
             frontend=self.request.frontend,
@@ -198,7 +200,34 @@ def _source(name: str, secret: Secret) -> Callable[[], Awaitable[bytes]]:
     return lambda: secret.resolve(name)
 
 
-def _stream_targets(outputs: list[Output]) -> dict[int, DirectoryTarget | FileTarget]:
+# A module is imported by the first build that has a use for it: most builds have for few of them.
+
+
+def _files_for(outputs: Sequence[Output]) -> FileSend | None:
+    """What receives the outputs that come to this side, when there are some."""
+    if all(output.target is None for output in outputs):
+        return None
+    from pybuildkit.session.filesend import FileSend
+
+    return FileSend(_stream_targets(outputs))
+
+
+def _content_for(made_of: Ingredients) -> SolveContent | None:
+    """The content stores of the build, when there is a use for them."""
+    image = _store_directory(made_of.outputs)
+    if not (made_of.cache_from or made_of.cache_to or made_of.oci_layouts or image):
+        return None
+    from pybuildkit.content.solve import SolveContent
+
+    return SolveContent(
+        imports=_cache_entries(made_of.cache_from),
+        exports=_cache_entries(made_of.cache_to),
+        layouts=made_of.oci_layouts,
+        image=image,
+    )
+
+
+def _stream_targets(outputs: Sequence[Output]) -> dict[int, DirectoryTarget | FileTarget]:
     """Targets that come as streams, by the exporter's place in the request (S66)."""
     from pybuildkit.targets import DirectoryTarget, FileTarget
 
@@ -206,8 +235,10 @@ def _stream_targets(outputs: list[Output]) -> dict[int, DirectoryTarget | FileTa
     return {index: t for index, t in found.items() if isinstance(t, DirectoryTarget | FileTarget)}
 
 
-def _store_directory(outputs: list[Output]) -> Path | None:
+def _store_directory(outputs: Sequence[Output]) -> Path | None:
     """Where an image goes blob by blob; there is one at most, ``resolve_outputs`` has seen to that (S67)."""
+    if not outputs:
+        return None
     from pybuildkit.targets import StoreTarget
 
     found = [output.target for output in outputs]
@@ -222,7 +253,13 @@ def _hidden_attrs(made_of: Ingredients, imports: tuple[CacheEntry, ...]) -> froz
     """The attributes of a frontend that may hold credentials, and so must not get into the build's history (T20)."""
     if not made_of.frontend or made_of.internal:
         return frozenset()
-    if _CACHE_IMPORTS in made_of.attrs or any(holds_credentials(entry.attrs) for entry in imports):
+    if _CACHE_IMPORTS in made_of.attrs:
+        return frozenset([_CACHE_IMPORTS])
+    if not imports:
+        return frozenset()
+    from pybuildkit._cache import holds_credentials
+
+    if any(holds_credentials(entry.attrs) for entry in imports):
         return frozenset([_CACHE_IMPORTS])
     return frozenset()
 

@@ -80,6 +80,10 @@ def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def tls_from(args: argparse.Namespace) -> TLS | None:
     """The TLS flags as a value, None when there are none of them (B4, B5)."""
+    if not (args.tlsdir or args.tlscacert or args.tlscert or args.tlskey):
+        if args.tlsservername:
+            raise ConfigError("--tlsservername needs --tlscacert, or --tlscert and --tlskey")
+        return None
     from pybuildkit.tls import TLS
 
     if args.tlsdir:
@@ -88,10 +92,6 @@ def tls_from(args: argparse.Namespace) -> TLS | None:
                 "--tlsdir does not go with --tlscacert, --tlscert and --tlskey; give one or the others"
             )
         return TLS.from_dir(args.tlsdir, server_name=args.tlsservername)
-    if not (args.tlscacert or args.tlscert or args.tlskey):
-        if args.tlsservername:
-            raise ConfigError("--tlsservername needs --tlscacert, or --tlscert and --tlskey")
-        return None
     return TLS(
         ca=args.tlscacert or None,
         cert=args.tlscert or None,
