@@ -12,7 +12,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pybuildkit.control.solve import SolveRequest, decode_response
 from pybuildkit.control.status import STATUS, decode_status_response, encode_status_request
-from pybuildkit.errors import BuildCancelled, BuildKitError, RPCError
+from pybuildkit.errors import BuildCancelled, BuildKitError, ConnectionLost, RPCError
 from pybuildkit.events import Event, SolveStatus
 from pybuildkit.progress import Progress
 from pybuildkit.result import Result
@@ -208,7 +208,7 @@ class Build:
                 response = await self._solve()
             except BuildKitError as exc:
                 error = exc
-            tasks.start_soon(self._give_up_on_status, self._patience(response))
+            tasks.start_soon(self._give_up_on_status, self._patience(response, error))
         if error is not None:
             raise self._plan.explain(error, self._progress)
         if response is None:
@@ -261,9 +261,11 @@ class Build:
             with anyio.move_on_after(left):
                 await self._status_ended.wait()
 
-    def _patience(self, response: dict[str, str] | None) -> float:
+    def _patience(self, response: dict[str, str] | None, error: BuildKitError | None) -> float:
         if response is not None:
             return STATUS_PATIENCE
+        if isinstance(error, ConnectionLost):  # nobody is there to tell more
+            return 0
         if self._cancelled:
             return CANCEL_PATIENCE
         # A request that was refused outright has no job, and Status would look for one for six seconds (W5).

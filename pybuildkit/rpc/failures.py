@@ -44,7 +44,6 @@ _BY_CODE: dict[str, type[RPCError]] = {
     "NOT_FOUND": NotFound,
     "PERMISSION_DENIED": PermissionDenied,
     "UNAUTHENTICATED": Unauthenticated,
-    "UNAVAILABLE": ConnectionLost,
 }
 
 
@@ -67,8 +66,11 @@ def rpc_error(
 
         _, text, found = decode_status(status)
         message, details = text or message, tuple(found)
-    if code == "UNAVAILABLE" and not connected:
-        return connect_error(address, message)
+    # With a status the daemon itself says so: what it means is something else that it could not reach.
+    if code == "UNAVAILABLE" and not status:
+        if not connected:
+            return connect_error(address, message)
+        return ConnectionLost(_lost(address, message), code=code, method=method)
     if code == "UNIMPLEMENTED":
         from pybuildkit.details import FrontendCap
 
@@ -80,6 +82,12 @@ def rpc_error(
             capability=capability,
         )
     return _BY_CODE.get(code, RPCError)(message, code=code, method=method, details=details)
+
+
+def _lost(address: str, reason: str) -> str:
+    if reason.startswith("the client is closed"):
+        return reason
+    return f"the connection to buildkitd at {address} was lost: {reason}; is the daemon still running?"
 
 
 def connect_error(address: str, reason: str) -> ConnectError:

@@ -35,6 +35,7 @@ class Driver:
 
     Attributes:
         error: why the session ended; None while it runs, and when it was stopped.
+        heard: how often something has come from the daemon.
     """
 
     def __init__(self, carrier: Carrier, server: Server, ended: Callable[[], None]) -> None:
@@ -43,6 +44,8 @@ class Driver:
         self._ended = ended
         self._posted: deque[Callable[[], None]] = deque()
         self._stopping = False
+        self._given_up: BuildKitError | None = None
+        self.heard = 0
         self._thread = threading.Thread(target=self._main, name="pybuildkit-session", daemon=True)
         self.error: BuildKitError | None = None
 
@@ -60,6 +63,11 @@ class Driver:
     def stop(self) -> None:
         """End the session well."""
         self._stopping = True
+        self._carrier.wake()
+
+    def give_up(self, error: BuildKitError) -> None:
+        """End the session with an error: the daemon is not there any more, and is not waited for."""
+        self._given_up = error
         self._carrier.wake()
 
     async def join(self) -> None:
@@ -91,6 +99,9 @@ class Driver:
             stopping = self._stopping
             while self._posted:
                 self._posted.popleft()()
+            if self._given_up is not None:
+                self.error = self._given_up
+                return
             if self._hear():
                 self.error = self._lost()
                 self._say_goodbye()
@@ -110,6 +121,7 @@ class Driver:
         A daemon that gives up a session says GOAWAY inside it, and leaves the stream around it open (S9, S14).
         """
         for data in self._carrier.take():
+            self.heard += 1
             self._server.receive(data)
         return self._carrier.ended or self._server.connection.goaway is not None
 

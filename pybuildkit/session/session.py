@@ -19,6 +19,7 @@ from pybuildkit.session.driver import Driver
 from pybuildkit.session.health import Health
 from pybuildkit.session.server import Server
 from pybuildkit.session.stubcarrier import on_channel
+from pybuildkit.session.watch import watch
 
 __all__ = ["LiveSession", "Session", "new_id"]
 
@@ -201,6 +202,7 @@ class Session:
             driver.start()
             tasks.start_soon(carrier.run)
             tasks.start_soon(bridge.serve)
+            tasks.start_soon(watch, driver, self._health_timeout)
             try:
                 with body:
                     yield live
