@@ -20,6 +20,10 @@ class ExporterEntry:
     type: str
     attrs: Mapping[str, str] = field(default_factory=dict)
 
+    def encode(self) -> bytes:
+        """The exporter's bytes."""
+        return _entry(self.type, self.attrs)
+
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
@@ -70,7 +74,7 @@ class SolveRequest:
         parts.append(field_varint(11, self.internal))
         if self.source_policy is not None:
             parts.append(field_bytes(12, self.source_policy))
-        parts.extend(field_bytes(13, _entry(e.type, e.attrs)) for e in self.exporters)
+        parts.extend(field_bytes(13, e.encode()) for e in self.exporters)
         parts.append(field_varint(14, self.enable_session_exporter))
         parts.append(_string(15, self.source_policy_session))
         parts.append(field_varint(16, self.compatibility_version))
