@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pybuildkit import details as d
@@ -23,17 +23,27 @@ _PREFIX = "github.com/moby/buildkit/"
 _UNKNOWN = 2
 
 
-def encode_status(error: BaseException) -> bytes:
-    """The status for an error."""
+def encode_status(error: BaseException, extra: Iterable[d.Detail] = ()) -> bytes:
+    """The status for an error, with more details beside its own."""
+    code, details = _UNKNOWN, tuple(extra)
     if isinstance(error, BuildError | RPCError):
         from pybuildkit.rpc.failures import CODES
 
         code = CODES.index(error.code) if error.code in CODES else _UNKNOWN
-        details = b"".join(p.message(3, made) for made in map(_encode_detail, error.details) if made)
-        return p.number(1, code or _UNKNOWN) + p.text(2, _text(error.message)) + details
-    text = str(error)
-    name = type(error).__name__
-    return p.number(1, _UNKNOWN) + p.text(2, _text(f"{name}: {text}" if text else name))
+        details = (*error.details, *details)
+        text = _said(error)
+    else:
+        text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    encoded = b"".join(p.message(3, made) for made in map(_encode_detail, details) if made)
+    return p.number(1, code or _UNKNOWN) + p.text(2, _text(text)) + encoded
+
+
+def _said(error: BuildError | RPCError) -> str:
+    """The text without what to do about it: that is for who reads it here, and others have advice of their own."""
+    remedy = getattr(error, "remedy", "")
+    if not remedy or not error.message.endswith(remedy):
+        return error.message
+    return error.message.removesuffix(remedy).rstrip().removesuffix(";")
 
 
 def _text(text: str) -> str:

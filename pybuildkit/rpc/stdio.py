@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from pybuildkit.errors import BuildKitError
 from pybuildkit.rpc.h2 import H2Channel
 from pybuildkit.rpc.h2link import Link
 from pybuildkit.transport.endpoint import Endpoint
@@ -12,15 +13,15 @@ from pybuildkit.transport.endpoint import Endpoint
 __all__ = ["StdioChannel"]
 
 _ADDRESS = "standard input and output"
-_GONE = "buildkitd has closed the pipes: the build is over"
+_GONE = "buildkitd has closed standard input and output: the build is over"
 
 
 class StdioChannel(H2Channel):
     """The Channel interface over a pair of pipes. There is one connection, and no second one when it is lost.
 
     Args:
-        read_fd: where the daemon's bytes come from: a pipe, a socket or a character device. Closed with the channel.
-        write_fd: where ours go, likewise.
+        read_fd: the end of a pipe from which the daemon's bytes come. Closed with the channel.
+        write_fd: the end of a pipe into which ours go, likewise.
     """
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
@@ -38,15 +39,19 @@ class StdioChannel(H2Channel):
             os.close(self._fds.pop())
         await super().aclose()
 
+    def _error(self, code: str, text: str, method: str, *, connected: bool = True) -> BuildKitError:
+        return super()._error(code, text, method, connected=True)
+
     async def _try_to_connect(self) -> str:
         if not self._fds:
             return _GONE
         write_fd, read_fd = self._fds.pop(), self._fds.pop()
-        link = Link(self._links.discard)
+        # Whoever started this process is there: what fails is a loss, and no wrong address.
+        link = Link(self._links.discard, answered=True)
         try:
             await _Pipes(link).open(read_fd, write_fd)
         except (OSError, ValueError) as exc:
-            return f"the pipes can not be used: {exc}"
+            return f"standard input and output are no pipes: {exc}"
         self._link = link
         self._links.add(link)
         return ""
@@ -115,7 +120,7 @@ class _Pipes(asyncio.Transport):
 
     def abort(self) -> None:
         """Close both pipes at once."""
-        if self._writing is not None:
+        if self._writing is not None and not self._writing.is_closing():
             self._writing.abort()
         if self._reading is not None:
             self._reading.close()
