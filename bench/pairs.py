@@ -1,19 +1,21 @@
-"""Whole processes in turn: A B A B …, so that a machine whose speed drifts is the same for both."""
+"""Whole processes in turn: A B C, C B A, …, so that a machine whose speed drifts is the same for all."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import TypeAlias
 
-__all__ = ["Figures", "Pair", "cpu_seconds", "print_table", "run", "take_turns"]
+__all__ = ["Figures", "Row", "Side", "cpu_seconds", "print_table", "run", "take_turns"]
 
 TICKS = os.sysconf("SC_CLK_TCK")
+
+_LAUNCH = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +28,26 @@ class Figures:
     daemon: float = 0.0
 
 
+Side: TypeAlias = Callable[[], Figures]
+"""Runs one side once."""
+
+
 @dataclass(slots=True)
-class Pair:
-    """All runs of ours and of the other side in one row of a table."""
+class Row:
+    """All runs of one row of a table, by side; the last side is the measure of the others."""
 
     name: str
-    other: str
-    ours: list[Figures] = field(default_factory=list)
-    theirs: list[Figures] = field(default_factory=list)
+    runs: dict[str, list[Figures]] = field(default_factory=dict)
 
-    def ratio(self) -> float:
-        """The median of the ratios of each turn: ours to theirs, by the clock."""
-        return median(a.wall / b.wall for a, b in zip(self.ours, self.theirs, strict=True))
+    def ratio(self, side: str, what: str = "wall") -> float:
+        """The median over all turns of a figure's ratio to the measure's in the same turn."""
+        *_, measure = self.runs.values()
+        pairs = zip(self.runs[side], measure, strict=True)
+        return float(median(getattr(a, what) / max(getattr(b, what), 1e-9) for a, b in pairs))
+
+    def middle(self, side: str, what: str) -> float:
+        """The median of a figure."""
+        return float(median(getattr(figures, what) for figures in self.runs[side]))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -56,53 +66,70 @@ def run(command: Sequence[str], *, daemon: int = 0, env: Mapping[str, str] | Non
         SystemExit: it failed; what it wrote is shown.
     """
     before = cpu_seconds(daemon) if daemon else 0.0
-    start = time.perf_counter()
-    with subprocess.Popen(
-        list(command), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(env) if env else None
-    ) as process:
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall = time.perf_counter() - start
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} failed with {process.returncode}:\n{errors.decode(errors='replace')}")
-    return Figures(
-        wall=wall,
-        cpu=usage.ru_utime + usage.ru_stime,
-        peak=usage.ru_maxrss / 1024,
-        daemon=cpu_seconds(daemon) - before if daemon else 0.0,
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(_LAUNCH), *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(env) if env else None,
     )
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed with {done.returncode}:\n{done.stderr}")
+    wall, cpu, peak = map(float, done.stdout.split())
+    used = cpu_seconds(daemon) - before if daemon else 0.0
+    return Figures(wall=wall, cpu=cpu, peak=peak / 1024, daemon=used)
 
 
-def take_turns(pair: Pair, rounds: int, ours: Callable[[], Figures], theirs: Callable[[], Figures]) -> None:
-    """Run both sides in turn, one uncounted round first; who begins changes with every round."""
-    ours()
-    theirs()
-    for number in range(rounds):
-        if number % 2:
-            pair.theirs.append(theirs())
-            pair.ours.append(ours())
-        else:
-            pair.ours.append(ours())
-            pair.theirs.append(theirs())
+def take_turns(
+    name: str, rounds: int, sides: Mapping[str, Side], *, before: Callable[[], object] | None = None
+) -> Row:
+    """Run all sides in turn, one uncounted round first; the order is turned round with every round.
+
+    Args:
+        name: the row's.
+        rounds: how many count.
+        sides: the measure last.
+        before: called before each run, uncounted.
+    """
+    row = Row(name, {side: [] for side in sides})
+    for number in range(rounds + 1):
+        order = list(sides) if number % 2 else list(sides)[::-1]
+        for side in order:
+            if before is not None:
+                before()
+            figures = sides[side]()
+            if number:
+                row.runs[side].append(figures)
+    return row
 
 
-def print_table(title: str, pairs: Sequence[Pair]) -> None:
-    """Medians of both sides and the ratio by the clock, as a table."""
+def print_table(title: str, rows: Sequence[Row]) -> None:
+    """Medians of all sides, and the others' ratios to the last one, as a table."""
+    *others, measure = rows[0].runs
     print(f"\n{title}\n")
-    print(f"| {'row':<34} | {'ours':>30} | {'theirs':>30} | ratio |")
-    print(f"|{'-' * 36}|{'-' * 32}|{'-' * 32}|-------|")
-    for pair in pairs:
+    heads = ["row", *others, measure, *(f"{side} / {measure}" for side in others)]
+    cells = [
+        [row.name, *(_cell(row, side) for side in row.runs), *(_ratio(row, s) for s in others)]
+        for row in rows
+    ]
+    widths = [max(len(line[place]) for line in [heads, *cells]) for place in range(len(heads))]
+    print(f"| {' | '.join(head.ljust(width) for head, width in zip(heads, widths, strict=True))} |")
+    print(f"|{'|'.join('-' * (width + 2) for width in widths)}|")
+    for line in cells:
         print(
-            f"| {pair.name:<34} | {_cell(pair.ours):>30} | {_cell(pair.theirs):>30} | {pair.ratio():5.2f} |",
+            f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |",
             flush=True,
         )
     print(
-        "\nA cell: seconds by the clock; CPU seconds of the client / of the daemon; peak MB of the client. Medians."
+        "\nA cell: seconds by the clock; CPU seconds of the client + of the daemon; peak MB of the client. A ratio: of "
+        "the clock's seconds; of the peaks. Medians; ratios are taken turn by turn."
     )
 
 
-def _cell(runs: Sequence[Figures]) -> str:
-    middle = [median(getattr(r, name) for r in runs) for name in ("wall", "cpu", "daemon", "peak")]
-    return "{:.2f} s; {:.2f} / {:.2f}; {:.0f} MB".format(*middle)
+def _cell(row: Row, side: str) -> str:
+    wall, cpu, daemon, peak = (row.middle(side, what) for what in ("wall", "cpu", "daemon", "peak"))
+    return f"{wall:.3f} s; {cpu:.2f} + {daemon:.2f}; {peak:.0f}"
+
+
+def _ratio(row: Row, side: str) -> str:
+    return f"{row.ratio(side):.2f}; {row.ratio(side, 'peak'):.2f}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -16,7 +17,7 @@ from pybuildkit.errors import BuildCancelled, ConfigError
 
 if TYPE_CHECKING:
     from pybuildkit.build import Build
-    from pybuildkit.client import AsyncClient
+    from pybuildkit.client import AsyncClient, Transport
     from pybuildkit.result import Result
     from pybuildkit.tls import TLS
     from pybuildkit.ui import Display
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Command", "Interrupted", "connect", "run_command", "watch"]
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
+
+OWN_SESSION = "PYBUILDKIT_OWN_SESSION"
+TRANSPORT = "PYBUILDKIT_TRANSPORT"
+"""Environment variables for comparisons: see ``AsyncClient``'s ``own_session`` and ``transport``."""
 
 GRACE = 1.5
 """Seconds that a build has to stop in the daemon after Ctrl-C, before the connection is simply closed."""
@@ -105,8 +110,23 @@ async def connect(args: argparse.Namespace) -> AsyncIterator[AsyncClient]:
     """A connected client as the global flags say."""
     from pybuildkit.client import AsyncClient
 
-    async with AsyncClient(args.addr, tls=tls_from(args), timeout=args.timeout, wait=args.wait) as client:
+    async with AsyncClient(
+        args.addr,
+        tls=tls_from(args),
+        timeout=args.timeout,
+        wait=args.wait,
+        own_session=_own_session(),
+        transport=cast("Transport | None", os.environ.get(TRANSPORT) or None),  # the client checks it
+    ) as client:
         yield client
+
+
+def _own_session() -> bool | None:
+    """What the environment says of the session's connection, None when it says nothing."""
+    value = os.environ.get(OWN_SESSION, "")
+    if value not in ("", "0", "1"):
+        raise ConfigError(f"${OWN_SESSION} is {value!r}; set it to 0 or 1, or not at all")
+    return value == "1" if value else None
 
 
 async def watch(build: Build, display: Display) -> Result:
