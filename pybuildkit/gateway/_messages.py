@@ -58,7 +58,7 @@ def decode_result(response: Message, bridge: Bridge) -> GatewayResult:
         refs = {key: _decode_ref(bridge, Message(data)) for key, data in entries.items()}
     return GatewayResult(
         single,
-        refs,
+        dict(sorted(refs.items())),  # the daemon's order is another one each time
         result.blob_map(10),
         {
             key: tuple(_decode_attestation(bridge, m) for m in Message(data).messages(1))
