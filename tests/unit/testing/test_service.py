@@ -94,8 +94,11 @@ def test_the_plugin_skips_with_a_reason(bare_machine: None, tmp_path: Path) -> N
         f"sys.path.insert(0, {str(ROOT)!r})\n"
         "from pybuildkit.daemon import binary; binary._COMMON_FOLDERS = ()\n"
         "from pybuildkit.transport import docker_engine; docker_engine.DEFAULT_HOST = 'unix:///nowhere/x.sock'\n"
+        "from importlib.metadata import entry_points\n"
         "from pybuildkit.testing import pytest_plugin\n"
-        "sys.exit(pytest.main(['-rs', '-p', 'no:cacheprovider', sys.argv[1]], plugins=[pytest_plugin]))"
+        "installed = entry_points(group='pytest11', name='pybuildkit')\n"
+        "plugins = [] if installed else [pytest_plugin]\n"
+        "sys.exit(pytest.main(['-rs', '-p', 'no:cacheprovider', sys.argv[1]], plugins=plugins))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path], cwd=tmp_path, capture_output=True, text=True
