@@ -344,6 +344,7 @@ def test_memory_does_not_grow_with_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_3_gib_are_sent_whole(tmp_path: Path) -> None:
     with open(tmp_path / "file", "wb") as file:
         file.truncate(3 << 30)

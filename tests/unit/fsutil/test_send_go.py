@@ -166,6 +166,7 @@ def test_a_sparse_file_arrives(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_50_000_files_arrive(tmp_path: Path) -> None:
     source = tmp_path / "src"
     for folder in range(100):
