@@ -70,10 +70,10 @@ def as_mount(target: str, value: object) -> ResultMount | BindMount | CacheMount
     """
     from pybuildkit.llb import State
 
+    if isinstance(value, State):  # which is a Mount itself
+        return BindMount(value)
     if isinstance(value, ResultMount | Mount):
         return value
-    if isinstance(value, State):
-        return BindMount(value)
     id_ = getattr(value, "id", None)
     if isinstance(id_, str) and hasattr(value, "encode"):
         return ResultMount(id_)

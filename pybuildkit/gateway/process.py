@@ -289,7 +289,7 @@ class Process:
             if message.data:
                 await output.send(message.data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):  # nobody reads any more
-            del self._outputs[message.fd]
+            self._outputs.pop(message.fd).close()
         if message.eof:
             output.close()
 
