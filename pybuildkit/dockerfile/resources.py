@@ -12,7 +12,16 @@ from pybuildkit import csvattrs
 from pybuildkit._attrs import attr, render
 from pybuildkit.errors import ConfigError
 
-__all__ = ["Hosts", "Resources", "UlimitName", "Ulimits", "host_list", "size_in_bytes", "ulimit_list"]
+__all__ = [
+    "Hosts",
+    "Resources",
+    "UlimitName",
+    "Ulimits",
+    "check_cpuset",
+    "host_list",
+    "size_in_bytes",
+    "ulimit_list",
+]
 
 UlimitName: TypeAlias = Literal[
     "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
@@ -58,7 +67,12 @@ def _swap(key: str, value: str) -> str:
     return value
 
 
-def _cpuset(key: str, value: str) -> str:
+def check_cpuset(key: str, value: str) -> str:
+    """A list of processors or memory nodes.
+
+    Raises:
+        ConfigError: it is none.
+    """
     for part in value.split(","):
         match = _CPUSET.fullmatch(part)
         if part.strip() and (match is None or not int(match[1]) <= int(match[2] or match[1]) <= _MAX_CPU):
@@ -85,8 +99,8 @@ class Resources:
     cpu_shares: int | None = field(default=None, metadata=attr("cpushares", _memory))
     cpu_period: int | None = field(default=None, metadata=attr("cpuperiod", _memory))
     cpu_quota: int | None = field(default=None, metadata=attr("cpuquota", _memory))
-    cpuset_cpus: str | None = field(default=None, metadata=attr("cpusetcpus", _cpuset))
-    cpuset_mems: str | None = field(default=None, metadata=attr("cpusetmems", _cpuset))
+    cpuset_cpus: str | None = field(default=None, metadata=attr("cpusetcpus", check_cpuset))
+    cpuset_mems: str | None = field(default=None, metadata=attr("cpusetmems", check_cpuset))
 
     def __post_init__(self) -> None:
         """Turn sizes into bytes and check all."""

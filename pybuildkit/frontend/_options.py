@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pybuildkit import csvattrs
 from pybuildkit.control.solve import CacheEntry
+from pybuildkit.dockerfile.resources import check_cpuset
 from pybuildkit.errors import ConfigError
 from pybuildkit.platforms import Platform
 
@@ -86,7 +87,10 @@ def extra_hosts(options: Options) -> tuple[tuple[str, str], ...]:
         host, equals, address = part.lower().partition("=")
         if not equals:
             raise ConfigError(f"add-hosts: {part!r} is not HOST=ADDRESS")
-        found.append(check_host(host, address))
+        try:
+            found.append(check_host(host, address))
+        except ValueError as exc:
+            raise ConfigError(f"add-hosts: {exc}") from None
     return tuple(found)
 
 
@@ -101,6 +105,8 @@ def ulimits(options: Options) -> tuple[tuple[UlimitName, int, int], ...]:
             made = check_ulimit(name, int(soft), int(hard) if colon else None)
         except ValueError as exc:
             raise ConfigError(f"ulimit: {part!r} is not NAME=SOFT:HARD: {exc}") from None
+        if made[1] > made[2] >= 0:
+            raise ConfigError(f"ulimit: {part!r}: the soft limit is above the hard one")
         found.append(cast("tuple[UlimitName, int, int]", made))
     return tuple(found)
 
@@ -115,7 +121,7 @@ def resources(options: Options) -> Resources | None:
             raise ConfigError(f"{key}={value} must be more than 0")
         if value:
             found[name] = value
-    sets = {name: options[key] for key, name in _SETS.items() if options.get(key)}
+    sets = {name: check_cpuset(key, options[key]) for key, name in _SETS.items() if options.get(key)}
     return Resources(**found, **sets) if found or sets else None  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -9,7 +10,7 @@ from pybuildkit import csvattrs, llb
 from pybuildkit.dockerfile.contexts import is_git
 from pybuildkit.errors import ConfigError
 
-__all__ = ["git_context", "is_git"]
+__all__ = ["git_context", "is_git", "without_password"]
 
 _FLAGS = {
     "keep-git-dir": "keep_git_dir",
@@ -19,16 +20,13 @@ _FLAGS = {
 _COMMIT = ("checksum", "commit")
 
 
-def git_context(
-    url: str, *, keep_git_dir: bool = False, commit_times: bool = False, name: str = ""
-) -> llb.State:
+def git_context(url: str, *, keep_git_dir: bool = False, commit_times: bool = False) -> llb.State:
     """The state of a git context.
 
     Args:
         url: as ``https://host/repo.git#ref:dir`` or ``git@host:repo.git?branch=main&subdir=dir``.
         keep_git_dir: keep ``.git``, whatever the address says.
         commit_times: files have the time of the commit, unless the address says otherwise.
-        name: what progress shows.
 
     Raises:
         ConfigError: the query says what can not be.
@@ -37,7 +35,8 @@ def git_context(
     rest, _, fragment = url.partition("#")
     address, _, query = rest.partition("?")
     fragment_ref, _, fragment_dir = fragment.partition(":")
-    asked = _query(query, url)
+    shown = without_password(url)
+    asked = _query(query, shown)
     options: dict[str, Any] = {
         option: csvattrs.parse_bool(asked.pop(key) or "true", what=key)
         for key, option in _FLAGS.items()
@@ -50,11 +49,14 @@ def git_context(
     subdir = _same("subdir", fragment_dir, asked.pop("subdir", ""))
     options["mtime"] = asked.pop("mtime", "commit" if commit_times else None)
     if asked:
-        raise ConfigError(f"git context {address!r}: the query {next(iter(asked))!r} is not known")
+        raise ConfigError(f"git context {shown!r}: the query {next(iter(asked))!r} is not known")
     options["keep_git_dir"] = options.get("keep_git_dir", False) or keep_git_dir
-    return llb.git(
-        address, ref, subdir=subdir, name=name or f"[internal] load git source {address}", **options
-    )
+    return llb.git(address, ref, subdir=subdir, name=f"[internal] load git source {shown}", **options)
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown."""
+    return re.sub(r"(://[^/?#@:]*:)[^/?#@]*@", r"\1***@", url)
 
 
 def _query(text: str, url: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pybuildkit import llb
 from pybuildkit.errors import ConfigError, NotFound
 from pybuildkit.frontend.context import local_tree
-from pybuildkit.frontend.gitcontext import git_context, is_git
+from pybuildkit.frontend.gitcontext import git_context, is_git, without_password
 from pybuildkit.fsutil.ignorefile import parse_ignorefile
 from pybuildkit.gateway.results import CONFIG_KEY
 from pybuildkit.references import Reference as ImageReference
@@ -105,7 +105,7 @@ class _Loader:
             )
         scheme, colon, rest = source.partition(":")
         if is_git(source):
-            return BaseImage(git_context(source, name=self._shown(source)))
+            return BaseImage(git_context(source))
         if scheme == "docker-image":
             return await self._image(rest.removeprefix("//"), depth)
         if scheme in ("http", "https"):
@@ -123,7 +123,7 @@ class _Loader:
         )
 
     def _shown(self, what: str) -> str:
-        return f"[context {self.key}] {what}"
+        return f"[context {self.key}] {without_password(what)}"
 
     async def _image(self, ref: str, depth: int) -> BaseImage:
         if ref == "scratch":
