@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 import anyio
@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from pybuildkit.control.solve import SolveRequest, decode_response
 from pybuildkit.control.status import STATUS, decode_status_response, encode_status_request
 from pybuildkit.errors import BuildCancelled, BuildKitError, ConnectionLost, RPCError
-from pybuildkit.events import Event, SolveStatus
+from pybuildkit.events import Event, SolveStatus, Vertex
 from pybuildkit.progress import Progress
 from pybuildkit.result import Result
 from pybuildkit.rpc.channel import Channel
@@ -36,7 +36,13 @@ BATCHES = 256
 
 
 class Plan(Protocol):
-    """What a build needs beside a channel: made by the planning layer, run here."""
+    """What a build needs beside a channel: made by the planning layer, run here.
+
+    Attributes:
+        notice: told what is done for the daemon on this side, a line each; set by whoever runs the plan.
+    """
+
+    notice: Callable[[str], object] | None
 
     @property
     def request(self) -> SolveRequest:
@@ -102,6 +108,7 @@ class Build:
         self._last_news = time.monotonic()
         self._send: MemoryObjectSendStream[SolveStatus] | None = None
         self._receive: MemoryObjectReceiveStream[SolveStatus] | None = None
+        plan.notice = self._note
         if watched:
             self._send, self._receive = anyio.create_memory_object_stream[SolveStatus](BATCHES)
 
@@ -249,6 +256,18 @@ class Build:
             except anyio.BrokenResourceError:  # nobody reads any more
                 self._send.close()
                 self._send = None
+
+    def _note(self, line: str) -> None:
+        """Show what this side does for the daemon as a step of its own, as buildctl does (S79)."""
+        from hashlib import sha256
+
+        now = time.time_ns()
+        digest = f"sha256:{sha256(f'{self.ref} {line}'.encode()).hexdigest()}"
+        batch = SolveStatus((Vertex(digest, line, started=now, completed=now),))
+        self._progress.feed(batch)
+        if self._send is not None:
+            with suppress(anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                self._send.send_nowait(batch)
 
     async def _give_up_on_status(self, patience: float) -> None:
         """T16: Status mostly ends by itself; if it does not, stop waiting for it."""

@@ -34,6 +34,7 @@ from pybuildkit.details import (
 from pybuildkit.errors import (
     BuildCancelled,
     BuildError,
+    BuildKitError,
     EntitlementError,
     ExecError,
     FrontendError,
@@ -74,6 +75,7 @@ _DAEMON_ENTITLEMENT = r"granting entitlement (\S+) is not allowed by build daemo
 _ENTITLEMENT = r"\b(security\.insecure|network\.host|device) is not allowed"
 _DEVICE = r"devices? ([^\s,]+)(?:, \S+)* (?:is|are) requested by the build but not allowed"
 _UNKNOWN_ENTITLEMENT = r"unknown entitlement (\S+)"
+_FULL = "no space left on device"
 _POLICY = r'source "([^"]*)" (?:denied by policy|not allowed by policy)|source denied by policy'
 
 
@@ -107,6 +109,7 @@ class BuildFacts:
         missing_secrets: what the daemon asked for and did not get.
         missing_ssh: likewise.
         missing_locals: likewise.
+        failed_registry: the registry whose credentials could not be had, and why.
     """
 
     ref: str = ""
@@ -117,6 +120,7 @@ class BuildFacts:
     missing_secrets: Collection[str] = ()
     missing_ssh: Collection[str] = ()
     missing_locals: Collection[str] = ()
+    failed_registry: tuple[str, BuildKitError] | None = None
 
 
 class _Failure:
@@ -223,7 +227,9 @@ def _exec(f: _Failure) -> BuildError | None:
     if match is None and not exits:
         return None
     code = exits[0].code if exits else int((match and match[2]) or -1)
-    error = f.error(ExecError, exit_remedy(code, printed=f.printed))
+    # What the command says of the daemon's disk is worth more than its exit code.
+    full = general_remedy(f.log.lower()) if _FULL in f.log.lower() else ""
+    error = f.error(ExecError, full or exit_remedy(code, printed=f.printed))
     error.exit_code = code
     error.argv = next((s.argv for s in f.of(Solve) if s.argv), ()) or _argv(match[1] if match else "")
     return error
@@ -324,6 +330,10 @@ def _entitlement(f: _Failure) -> BuildError | None:
 
 
 def _registry(f: _Failure) -> BuildError | None:
+    if f.facts.failed_registry is not None:  # its text, which is in the message, says what to do
+        error = f.error(RegistryAuthError, "")
+        error.host = f.facts.failed_registry[0]
+        return error
     host = registry_host(f.message, f.vertex.name if f.vertex else "")
     if host is None:
         return None
@@ -339,11 +349,10 @@ def _registry(f: _Failure) -> BuildError | None:
 def _frontend(f: _Failure) -> BuildError | None:
     named = [*f.of(FrontendCap), *f.of(Subrequest)]
     failed = bool(f.of(Frontend)) or bool(f.facts.frontend)
-    if not named and not is_frontend_trouble(f.message) and not (failed and f.vertex is None):
+    trouble = bool(named) or is_frontend_trouble(f.message)
+    if not trouble and (not failed or f.vertex is not None or general_remedy(f.message)):
         return None
-    return f.error(
-        FrontendError, frontend_remedy(f.message) or general_remedy(f.message) or _look_at(f.source)
-    )
+    return f.error(FrontendError, frontend_remedy(f.message) or _look_at(f.source))
 
 
 _CHOOSERS: tuple[Callable[[_Failure], BuildError | None], ...] = (

@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from pybuildkit.control.calls import INFO, ControlCalls
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
+from pybuildkit.registry.opener import AuthOpener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -23,10 +24,19 @@ if TYPE_CHECKING:
     from pybuildkit.gateway import GatewayBuild
     from pybuildkit.llb import AsyncImageResolver
     from pybuildkit.marshalling import OpenImages
-    from pybuildkit.options import BuildOptions, GatewayOptions, SolveOptions, SolveTarget, StreamOptions
+    from pybuildkit.options import (
+        BuildOptions,
+        GatewayOptions,
+        SessionOptions,
+        SolveOptions,
+        SolveTarget,
+        StreamOptions,
+    )
+    from pybuildkit.registry import AuthLike
     from pybuildkit.result import Result
     from pybuildkit.rpc.channel import Channel
     from pybuildkit.session.carrier import CarrierFactory
+    from pybuildkit.shared import SharedSession
     from pybuildkit.tls import TLS
     from pybuildkit.transport import Endpoint
 
@@ -56,6 +66,9 @@ class AsyncClient(ControlCalls):
             starting. Otherwise a dead address is an error at once.
         own_session: carry each build's session on a connection of its own, which is faster; not possible with TLS, nor
             where an address may stand for several daemons. By default that is done for unix sockets.
+        auth: opens registries for builds: credentials by host, as ``{"ghcr.io": (user, token)}``, a function of the
+            host, a ``DockerConfig``, several of these in a list, or a ``RegistryAuth``. By default it is docker's own
+            configuration; False opens none.
         transport: what speaks to the daemon: ``http2``, which is part of this library, quicker to start and without
             TLS, or ``grpc``, the grpc package. By default the first where there is no TLS.
     """
@@ -68,6 +81,7 @@ class AsyncClient(ControlCalls):
         timeout: float = CONNECT_TIMEOUT,
         wait: bool = False,
         own_session: bool | None = None,
+        auth: AuthLike | None = None,
         transport: Transport | None = None,
     ) -> None:
         if timeout <= 0:
@@ -81,6 +95,7 @@ class AsyncClient(ControlCalls):
         self._timeout = timeout
         self._wait = wait
         self._own_session = own_session
+        self._auth = AuthOpener(auth)
         self._transport = transport
         self._stack: AsyncExitStack | None = None
         self._channel: Channel | None = None
@@ -272,7 +287,8 @@ class AsyncClient(ControlCalls):
         from pybuildkit.planning import plan_for
 
         channel = self._connected()
-        plan = await plan_for(source, dict(options), images=self._images(options))
+        settings = self._with_auth(options)
+        plan = await plan_for(source, settings, images=self._images(settings))
         async with run_build(channel, plan, watched=True, carrier=self._carrier) as build:
             yield build
 
@@ -304,9 +320,9 @@ class AsyncClient(ControlCalls):
         from pybuildkit.planning import gateway_plan
 
         channel = self._connected()
-        settings: dict[str, Any] = dict(options)
+        settings = self._with_auth(options)
         progress = settings.pop("progress", None)
-        plan = await gateway_plan(settings, images=self._images(options))
+        plan = await gateway_plan(settings, images=self._images(settings))
         async with run_gateway(channel, plan, progress=progress, carrier=self._carrier) as gateway:
             yield gateway
 
@@ -317,9 +333,44 @@ class AsyncClient(ControlCalls):
         def opened() -> AbstractAsyncContextManager[AsyncImageResolver]:
             from pybuildkit.gateway.build import open_images
 
-            return open_images(channel, options.get("source_policy"), carrier=carrier)
+            kept = ("auth", "session", "source_policy")
+            return open_images(channel, {key: options.get(key) for key in kept}, carrier=carrier)
 
         return opened
+
+    @asynccontextmanager
+    async def session(self, **options: Unpack[SessionOptions]) -> AsyncGenerator[SharedSession, None]:
+        """Open a session for several builds, so that they share directories, secrets, agents and credentials.
+
+        ::
+
+            async with buildkit.session(locals={"context": "."}, ssh=True) as session, anyio.create_task_group() as tasks:
+                for target in ("api", "worker"):
+                    tasks.start_soon(partial(buildkit.build, ".", target=target, session=session))
+
+        A directory is sent once, although several builds read it; it is what it was when the first one did. For a
+        Dockerfile build it must be the same under the same name: the context's is ``context``. A graph names the session:
+        ``llb.local("src", session=session.id)``.
+
+        Args:
+            **options: see ``SessionOptions``.
+
+        Raises:
+            ConfigError: an argument can not work; nothing was sent.
+            SessionError, ConnectionLost: the session broke.
+        """
+        from pybuildkit.shared import open_shared
+
+        async with open_shared(self._connected(), options, carrier=self._carrier) as session:
+            yield session
+
+    def _with_auth(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with what opens registries: the build's own, the shared session's, the client's."""
+        settings = dict(options)
+        if settings.get("auth") is None:
+            shared: object = getattr(settings.get("session"), "auth", None)
+            settings["auth"] = shared or self._auth
+        return settings
 
     async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
         """Plan, run, and show progress meanwhile."""
@@ -327,6 +378,7 @@ class AsyncClient(ControlCalls):
         from pybuildkit.planning import plan_for
 
         channel = self._connected()
+        options = self._with_auth(options)
         progress: Any = options.pop("progress", None)
         display = None
         if isinstance(progress, str):

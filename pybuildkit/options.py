@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from pybuildkit.dockerfile.resources import Hosts, Resources, Ulimits
     from pybuildkit.events import SolveStatus
     from pybuildkit.fsutil import FS
+    from pybuildkit.lateoutputs import ChooseOutputs
     from pybuildkit.llb import Definition, State
     from pybuildkit.outputs import Output
     from pybuildkit.platforms import Platform
+    from pybuildkit.registry import AuthLike
     from pybuildkit.secrets import SecretLike
+    from pybuildkit.shared import SharedSession
+    from pybuildkit.sourcechecks import SourceChecker
     from pybuildkit.sourcepolicy import SourcePolicy
-    from pybuildkit.ssh import SSHAgent
+    from pybuildkit.ssh import SSHAgents
+    from pybuildkit.uploads import Uploads
 
 __all__ = [
     "BuildOptions",
@@ -27,6 +32,7 @@ __all__ = [
     "GatewayOptions",
     "PolicySource",
     "ProgressMode",
+    "SessionOptions",
     "SolveOptions",
     "SolveTarget",
     "StreamOptions",
@@ -44,6 +50,22 @@ PolicySource: TypeAlias = "SourcePolicy | str | os.PathLike[str]"
 ProgressMode: TypeAlias = Literal["auto", "plain", "tty", "quiet", "rawjson", "none"]
 
 
+class SessionOptions(TypedDict, total=False):
+    """What builds can share.
+
+    Attributes:
+        locals: directories or trees that the builds may read, by name; each is sent once.
+        secrets: secrets by id.
+        ssh: agents, as of a build; keys are read, and passphrases asked for, once.
+        auth: opens registries; what the client has by default.
+    """
+
+    locals: Mapping[str, Context]
+    secrets: Mapping[str, SecretLike] | Iterable[str]
+    ssh: SSHAgents
+    auth: AuthLike
+
+
 class SolveOptions(TypedDict, total=False):
     """What every build takes.
 
@@ -51,15 +73,19 @@ class SolveOptions(TypedDict, total=False):
         locals: directories or trees that the build may read, by name.
         secrets: secrets by id: bytes, a path, a ``Secret``, or a callable; or buildctl strings in a list.
         ssh: True for the agent at ``$SSH_AUTH_SOCK``, an ``SSHAgent``, a buildctl string, or these by id.
+        auth: opens registries, instead of what the client has: see ``AsyncClient``.
+        session: a session that several builds share, from ``client.session()``.
+        uploads: streams that the build may read by their URLs.
         outputs: where results go: values of ``pybuildkit.outputs`` or buildctl strings; none keeps them in the cache.
+        late_outputs: a function that is given the result, and gives more outputs.
         cache_from: caches to import, values of ``pybuildkit.caches`` or buildctl strings.
         cache_to: caches to export to, likewise.
         oci_layouts: directories with OCI layouts that sources may name, by store id.
         entitlements: what the build may do beyond the sandbox: ``network.host``, ``security.insecure``, devices.
-        source_policy: rules on sources.
+        source_policy: rules on sources, or a function that is asked of each; see ``pybuildkit.sourcechecks``.
         no_cache: run every step again; for a Dockerfile also the stages to run again.
         progress: show progress on stderr in one of these ways, or hand each batch to a callable. None shows nothing.
-        ref: the build's id; random by default. No other build under way may have it.
+        ref: the build's id; random by default. No other build may have it that is under way, or ended within the last ten seconds.
         internal: leave the build out of the history.
         proxy_network: send the network of steps through the daemon's proxy.
         compatibility_version: 0 for the daemon's current behaviour, or 10, 20, 30 for an older one (C27).
@@ -67,13 +93,17 @@ class SolveOptions(TypedDict, total=False):
 
     locals: Mapping[str, Context]
     secrets: Mapping[str, SecretLike] | Iterable[str]
-    ssh: bool | str | SSHAgent | Mapping[str, SSHAgent | str] | Iterable[str | SSHAgent]
+    ssh: SSHAgents
+    auth: AuthLike
+    session: SharedSession
+    uploads: Uploads
     outputs: Output | str | Iterable[Output | str]
+    late_outputs: ChooseOutputs
     cache_from: Cache | str | Iterable[Cache | str]
     cache_to: Cache | str | Iterable[Cache | str]
     oci_layouts: Mapping[str, str | os.PathLike[str]]
     entitlements: Iterable[str]
-    source_policy: PolicySource
+    source_policy: PolicySource | SourceChecker
     no_cache: bool | Iterable[str]
     progress: ProgressMode | Callable[[SolveStatus], object] | None
     ref: str

@@ -14,6 +14,7 @@ from anyio import to_thread
 
 from pybuildkit.control.solve import SOLVE, CacheEntry, ExporterEntry, SolveRequest
 from pybuildkit.errors import BuildKitError, ConnectionLost, RPCError
+from pybuildkit.services import Offers, SideServices
 from pybuildkit.session.filesync import FileSync
 from pybuildkit.session.secrets import SecretsService
 from pybuildkit.session.session import Session, new_id
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pybuildkit.caches import Cache
     from pybuildkit.content.solve import SolveContent
     from pybuildkit.fsutil import FS
+    from pybuildkit.lateoutputs import ChooseOutputs
     from pybuildkit.outputs import Output
     from pybuildkit.progress import Progress
     from pybuildkit.rpc.channel import Channel
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from pybuildkit.session.filesend import FileSend
     from pybuildkit.targets import DirectoryTarget, FileTarget
 
-__all__ = ["Ingredients", "SolvePlan"]
+__all__ = ["Ingredients", "SolvePlan", "shared_key"]
 
 
 _CACHE_IMPORTS = "cache-imports"
@@ -51,14 +53,15 @@ class Ingredients:
         locals: trees that the daemon may ask for.
         secrets: by id.
         outputs: in order.
+        late_outputs: chooses more outputs when the result is there.
+        names: of the image, for those.
         cache_from: caches to import, each with its attributes.
         cache_to: caches to export to, likewise.
         oci_layouts: directories that sources may name, by store id.
         entitlements: granted.
         source_policy: encoded, None for none.
         shared_key: what names the synced trees (T19); made from the trees themselves when empty.
-        services: what else the session offers.
-        ssh: ids of the agents among these.
+        offers: what else the session offers.
         growing: whether more trees may come while the build runs, into ``locals``.
     """
 
@@ -70,6 +73,8 @@ class Ingredients:
     locals: dict[str, FS] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
+    late_outputs: ChooseOutputs | None = None
+    names: tuple[str, ...] = ()
     cache_from: Caches = ()
     cache_to: Caches = ()
     oci_layouts: dict[str, Path] = field(default_factory=dict)
@@ -79,8 +84,7 @@ class Ingredients:
     internal: bool = False
     proxy_network: bool = False
     compatibility_version: int = 0
-    services: tuple[Service, ...] = ()
-    ssh: tuple[str, ...] = ()
+    offers: Offers = field(default_factory=Offers)
     growing: bool = False
 
 
@@ -89,16 +93,15 @@ class SolvePlan:
 
     def __init__(self, made_of: Ingredients) -> None:
         self._made_of = made_of
-        self._files = _files_for(made_of.outputs)
+        self.notice: Callable[[str], object] | None = None
+        self._files = _files_for(made_of)
         self._content = _content_for(made_of)
         self._sync = FileSync(made_of.locals)
+        self._side = SideServices(made_of.offers, self._tell)
         self._secrets = SecretsService(
             {name: _source(name, secret) for name, secret in made_of.secrets.items()}
         )
-        self.session = Session(
-            [*self._services(), *made_of.services],
-            shared_key=made_of.shared_key or _shared_key(made_of.locals, growing=made_of.growing),
-        )
+        self.session = Session(self._services(), shared_key=shared_key(made_of))
         attrs = dict(made_of.attrs)
         imports = self._content.imports if self._content else ()
         self._hidden = _hidden_attrs(made_of, imports)
@@ -117,6 +120,8 @@ class SolvePlan:
             entitlements=made_of.entitlements,
             internal=made_of.internal,
             source_policy=made_of.source_policy,
+            source_policy_session=self.session.id if made_of.offers.check is not None else "",
+            enable_session_exporter=made_of.late_outputs is not None,
             compatibility_version=made_of.compatibility_version,
             proxy_network=made_of.proxy_network,
         )
@@ -142,6 +147,21 @@ class SolvePlan:
             from pybuildkit.session.content import ContentService
 
             yield ContentService(self._content.stores)
+        yield from self._side
+        if self._made_of.late_outputs is not None:
+            yield self._late_exporters(self._made_of.late_outputs)
+
+    def _late_exporters(self, choose: ChooseOutputs) -> Service:
+        from pybuildkit.lateoutputs import LateOutputs
+        from pybuildkit.session.exporter import ExporterService
+
+        assert self._files is not None
+        made_of = self._made_of
+        return ExporterService(LateOutputs(choose, made_of.names, len(made_of.outputs), self._files).find)
+
+    def _tell(self, line: str) -> None:
+        if self.notice is not None:
+            self.notice(line)
 
     async def solve(self, channel: Channel) -> bytes:
         """Have the request solved; see ``pybuildkit.build.Plan``."""
@@ -188,9 +208,11 @@ class SolvePlan:
             ref=self.request.ref,
             frontend=self.request.frontend,
             secrets=tuple(self._made_of.secrets),
-            ssh=self._made_of.ssh,
+            ssh=tuple(self._made_of.offers.agents),
             locals=tuple(self._made_of.locals),
             missing_secrets=self._secrets.missing,
+            missing_ssh=self._side.missing_ssh,
+            failed_registry=self._side.failed_registry(error.message),
             missing_locals=self._sync.missing,
         )
         return build_error(error.code, error.message, error.details, facts=facts, progress=progress)
@@ -203,13 +225,13 @@ def _source(name: str, secret: Secret) -> Callable[[], Awaitable[bytes]]:
 # A module is imported by the first build that has a use for it: most builds have for few of them.
 
 
-def _files_for(outputs: Sequence[Output]) -> FileSend | None:
-    """What receives the outputs that come to this side, when there are some."""
-    if all(output.target is None for output in outputs):
+def _files_for(made_of: Ingredients) -> FileSend | None:
+    """What receives the outputs that come to this side, when there are some, or may be."""
+    if made_of.late_outputs is None and all(output.target is None for output in made_of.outputs):
         return None
     from pybuildkit.session.filesend import FileSend
 
-    return FileSend(_stream_targets(outputs))
+    return FileSend(_stream_targets(made_of.outputs))
 
 
 def _content_for(made_of: Ingredients) -> SolveContent | None:
@@ -271,13 +293,14 @@ def _imports_json(entries: tuple[CacheEntry, ...]) -> str:
     return json.dumps([{"Type": e.type, "Attrs": dict(e.attrs)} for e in entries], separators=(",", ":"))
 
 
-def _shared_key(trees: Mapping[str, FS], *, growing: bool) -> str:
-    """The session's key: the daemon syncs a tree into what it has of the last one with its name and key (T19).
+def shared_key(made_of: Ingredients) -> str:
+    """The key of a build's session: the daemon syncs a tree into what it has of the last one with its name and key (T19).
 
     So it must tell machines and directories apart. Frontends name their main tree ``context``; the others follow it.
     """
-    if not trees and not growing:
-        return ""
+    trees = made_of.locals
+    if made_of.shared_key or not (trees or made_of.growing):
+        return made_of.shared_key
     main = {"context": trees["context"]} if "context" in trees else trees
     parts = [_machine(), *(f"{name}={main[name].identity()}" for name in sorted(main))]
     return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:40]

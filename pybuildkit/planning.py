@@ -14,9 +14,11 @@ from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.coerce import as_tree
 from pybuildkit.marshalling import OpenImages, to_definition, to_definitions, without_images
 from pybuildkit.plan import Ingredients, SolvePlan
+from pybuildkit.services import read_offers
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
+    from pybuildkit.lateoutputs import ChooseOutputs
     from pybuildkit.llb import Definition
     from pybuildkit.options import Context
     from pybuildkit.outputs import Output
@@ -33,6 +35,7 @@ __all__ = [
     "graph_locals",
     "is_graph",
     "plan_for",
+    "session_ingredients",
 ]
 
 T = TypeVar("T")
@@ -76,6 +79,13 @@ async def plan_for(
         )
     else:
         made = await to_thread.run_sync(dockerfile_build, cast("Context", target), options)
+    return await _finished(made, options)
+
+
+async def _finished(made: Ingredients, options: Mapping[str, Any]) -> SolvePlan:
+    session = options.get("session")
+    if session is not None:
+        session.claim(made)
     return await to_thread.run_sync(SolvePlan, made)
 
 
@@ -93,7 +103,7 @@ async def gateway_plan(options: dict[str, Any], *, images: OpenImages = without_
     options = {key: value for key, value in options.items() if value is not None and value != ""}
     inputs = await to_definitions(options.get("inputs"), images)
     made = await to_thread.run_sync(gateway_build, options, inputs)
-    return await to_thread.run_sync(SolvePlan, made)
+    return await _finished(made, options)
 
 
 COMMON_KEYS = frozenset(
@@ -101,7 +111,11 @@ COMMON_KEYS = frozenset(
         "locals",
         "secrets",
         "ssh",
+        "auth",
+        "session",
+        "uploads",
         "outputs",
+        "late_outputs",
         "cache_from",
         "cache_to",
         "oci_layouts",
@@ -115,6 +129,7 @@ COMMON_KEYS = frozenset(
         "compatibility_version",
     ]
 )
+SESSION_KEYS = frozenset(("locals", "secrets", "ssh", "auth"))
 GATEWAY_KEYS = frozenset(("attrs", "inputs"))
 FRONTEND_KEYS = frozenset(("frontend", "attrs", "inputs"))
 DOCKERFILE_KEYS = frozenset(
@@ -180,6 +195,8 @@ def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients
         locals={n: as_tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
         secrets=_secrets(options.get("secrets")),
         outputs=_outputs(options.get("outputs"), tuple(names)),
+        late_outputs=_late_outputs(options.get("late_outputs")),
+        names=tuple(names),
         cache_from=_imports(options.get("cache_from")),
         cache_to=_exports(options.get("cache_to")),
         entitlements=resolve_entitlements(options.get("entitlements")),
@@ -190,9 +207,14 @@ def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients
         internal=bool(options.get("internal")),
         proxy_network=bool(options.get("proxy_network")),
         compatibility_version=options.get("compatibility_version") or 0,
+        offers=read_offers(options),
     )
     for name, secret in made.secrets.items():
         secret.check(name)
+    if options.get("session") is not None:
+        from pybuildkit.shared import shared_session
+
+        shared_session(options["session"]).lend(made)
     return made
 
 
@@ -240,12 +262,34 @@ def _ref(value: str | None) -> str:
 
 
 def _policy(value: Any) -> bytes | None:
-    if value is None:
+    if value is None or callable(value):
         return None
     from pybuildkit.sourcepolicy import load_source_policy
 
     found = load_source_policy(value)
     return found.encode() if found is not None else None
+
+
+def _late_outputs(value: Any) -> ChooseOutputs | None:
+    if value is not None and not callable(value):
+        raise ConfigError(f"late_outputs= can not be {type(value).__name__}: give a function")
+    return cast("ChooseOutputs | None", value)
+
+
+def session_ingredients(options: Mapping[str, Any]) -> Ingredients:
+    """What a session for several builds is made of.
+
+    Raises:
+        ConfigError: an argument can not work.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    unknown = sorted(set(options) - SESSION_KEYS)
+    if unknown:
+        raise TypeError(f"session() has no option {unknown[0]!r}; it takes {', '.join(sorted(SESSION_KEYS))}")
+    made = common(options)
+    if "auth" not in options:
+        made.offers.auth = None
+    return made
 
 
 def gateway_build(options: Mapping[str, Any], inputs: Mapping[str, Definition]) -> Ingredients:
@@ -282,6 +326,8 @@ def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredient
     check_names(options, DOCKERFILE_KEYS, "build()")
     given = {key: options[key] for key in DOCKERFILE_KEYS | {"no_cache"} if key in options}
     request = dockerfile_request(context, **given)
+    if request.wants_ssh and "ssh" not in options and "session" not in options:
+        options = {**options, "ssh": True}
     made = common(options, request.names)
     made.frontend = request.frontend
     made.attrs = dict(request.attrs)

@@ -22,7 +22,16 @@ from pybuildkit.result import Result
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
     from pybuildkit.gateway.blocking import BlockingGateway
-    from pybuildkit.options import BuildOptions, GatewayOptions, SolveOptions, SolveTarget, StreamOptions
+    from pybuildkit.options import (
+        BuildOptions,
+        GatewayOptions,
+        SessionOptions,
+        SolveOptions,
+        SolveTarget,
+        StreamOptions,
+    )
+    from pybuildkit.registry import AuthLike
+    from pybuildkit.shared import SharedSession
     from pybuildkit.tls import TLS
 
 __all__ = ["BlockingBuild", "Client"]
@@ -47,10 +56,17 @@ class Client(BlockingControl):
         timeout: float = CONNECT_TIMEOUT,
         wait: bool = False,
         own_session: bool | None = None,
+        auth: AuthLike | None = None,
         transport: Transport | None = None,
     ) -> None:
         self._client = AsyncClient(
-            address, tls=tls, timeout=timeout, wait=wait, own_session=own_session, transport=transport
+            address,
+            tls=tls,
+            timeout=timeout,
+            wait=wait,
+            own_session=own_session,
+            auth=auth,
+            transport=transport,
         )
         self._stack: ExitStack | None = None
         self._portal: BlockingPortal | None = None
@@ -125,6 +141,11 @@ class Client(BlockingControl):
         portal = self._running()
         with portal.wrap_async_context_manager(self._client.stream(source, **options)) as build:
             yield BlockingBuild(portal, build)
+
+    @contextmanager
+    def session(self, **options: Unpack[SessionOptions]) -> Generator[SharedSession, None, None]:
+        with self._running().wrap_async_context_manager(self._client.session(**options)) as session:
+            yield session
 
     @contextmanager
     def gateway(self, **options: Unpack[GatewayOptions]) -> Generator[BlockingGateway, None, None]:

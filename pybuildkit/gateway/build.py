@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 
@@ -28,7 +28,7 @@ from pybuildkit.rpc.channel import Channel
 from pybuildkit.session.carrier import CarrierFactory
 
 if TYPE_CHECKING:
-    from pybuildkit.options import PolicySource, ProgressMode
+    from pybuildkit.options import ProgressMode
     from pybuildkit.ui.display import Display
 
 __all__ = ["GatewayBuild", "ProgressLike", "open_images", "run_gateway"]
@@ -126,7 +126,9 @@ class GatewayBuild(Gateway):
         self._bridge.close("the build has failed")
         with anyio.move_on_after(RETURN_PATIENCE):
             try:
-                await self._bridge.send_return(encode_return(None, encode_status(error), self._bridge))
+                await self._bridge.send_return(
+                    encode_return(None, encode_status(_first_of(error)), self._bridge)
+                )
             except BuildKitError:
                 return  # the daemon is gone, or ended the build by itself
             await self._build.ended()
@@ -141,6 +143,7 @@ class _Run:
         self._build = build
         self._show_error: Exception | None = None
         self._ended_first = False
+        self._over = False
         self._gateway: GatewayBuild | None = None
         self.body = anyio.CancelScope()
 
@@ -155,7 +158,7 @@ class _Run:
         """When the build ends by itself, so does the block."""
         await self._build.ended()
         gateway = self._gateway
-        if gateway is not None and gateway.returned:
+        if self._over or (gateway is not None and gateway.returned):
             return
         self._ended_first = True
         self.body.cancel()
@@ -188,6 +191,11 @@ class _Run:
             )
         await gateway.finish()
 
+    def stop(self) -> None:
+        """The block is over: what is left of the build is stopped."""
+        self._over = True
+        self._build.cancel()
+
     async def failed(self, error: Exception) -> None:
         """The block has failed: the daemon is told why, unless the build had ended before."""
         if _may_follow_from_end(error):
@@ -218,6 +226,13 @@ class _Run:
             await self._build.heard_of(failed)
             return self._plan.explain(error, self._build.progress)
         return self._plan.explain(error, Progress()) if error.method in _BUILDING else error
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """The error itself, or the first in a group that a task group of the user's made."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _may_follow_from_end(error: Exception) -> bool:
@@ -263,7 +278,7 @@ async def run_gateway(
                 with anyio.CancelScope(shield=True):
                     await run.failed(exc)
             finally:
-                build.cancel()
+                run.stop()
         cause = await run.cause(failure)
         if cause is not None:
             raise cause
@@ -271,11 +286,11 @@ async def run_gateway(
 
 @asynccontextmanager
 async def open_images(
-    channel: Channel, source_policy: PolicySource | None, *, carrier: CarrierFactory | None = None
+    channel: Channel, options: Mapping[str, Any], *, carrier: CarrierFactory | None = None
 ) -> AsyncGenerator[GatewayImages, None]:
     """Looks up images for a graph that is about to be solved, in a build of its own that leaves no history."""
     from pybuildkit.planning import gateway_plan
 
-    plan = await gateway_plan({"source_policy": source_policy, "internal": True})
+    plan = await gateway_plan({**options, "internal": True})
     async with run_gateway(channel, plan, carrier=carrier) as gateway:
         yield GatewayImages(gateway)

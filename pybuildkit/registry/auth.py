@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import ssl
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 from anyio import to_thread
@@ -26,8 +25,11 @@ from pybuildkit.registry.credentials import (
 from pybuildkit.registry.dockerconfig import DockerConfig
 from pybuildkit.registry.hosts import canonical_host
 from pybuildkit.registry.seeds import SEED_SIZE, TokenSeeds
-from pybuildkit.registry.tokens import Token, TokenRequest, fetch_token
+from pybuildkit.registry.tokens import Token, TokenRequest
 from pybuildkit.registrytls import RegistryTLS, parse_registry_tls
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["AuthBroker", "AuthLike", "RegistryAuth", "SourceLike", "auth_broker"]
 
@@ -123,6 +125,8 @@ class AuthBroker:
         if not fresh and now < until:
             return token
         credentials = await self.credentials(host)
+        from pybuildkit.registry.fetching import fetch_token  # TLS and HTTP, for those who need them
+
         try:
             token = await fetch_token(request, credentials, tls=await self._context(host))
         except BaseException:
@@ -163,6 +167,8 @@ class AuthBroker:
 
 def _make_context(host: str, tls: RegistryTLS) -> ssl.SSLContext:
     """The system's authorities and those that are named (S78)."""
+    import ssl
+
     context = ssl.create_default_context()
     for file in tls.ca:
         with _naming(host, file):

@@ -7,18 +7,21 @@ daemon's salt, and signs what the daemon asks it to (S70 to S72).
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import os
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
 
 from pybuildkit import _wire
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import BuildKitError, ConfigError
-from pybuildkit.registry.auth import AuthBroker
 from pybuildkit.registry.tokens import CLIENT_ID, TokenRequest
 from pybuildkit.session.calls import AsyncCall, AsyncHandler, Code, MachineFactory, StatusError
+
+if TYPE_CHECKING:
+    from pybuildkit.registry.auth import AuthBroker
 
 __all__ = ["CREDENTIALS", "FETCH_TOKEN", "GET_AUTHORITY", "VERIFY_AUTHORITY", "AuthService"]
 
@@ -38,7 +41,8 @@ class AuthService:
     """The way to registries for one session.
 
     Args:
-        broker: has the credentials; sessions may share it.
+        opener: gives who has the credentials, every time the same; sessions may share it. Called in a thread when
+            the daemon first asks.
         environ: the environment; this process' when not given.
         notice: told what is done for the daemon in one line each, as buildctl shows it (S79); never a secret.
 
@@ -48,12 +52,12 @@ class AuthService:
 
     def __init__(
         self,
-        broker: AuthBroker,
+        opener: Callable[[], AuthBroker],
         *,
         environ: Mapping[str, str] | None = None,
         notice: Callable[[str], object] | None = None,
     ) -> None:
-        self._broker = broker
+        self._opener = opener
         self._environ = os.environ if environ is None else environ
         self._notice = notice
         self._noticed: set[str] = set()
@@ -79,7 +83,8 @@ class AuthService:
         request = await _Request.receive(call)
         host = request.text(1)
         with self._explained(host):
-            user, secret = (await self._broker.credentials(host)).login
+            broker = await to_thread.run_sync(self._opener)
+            user, secret = (await broker.credentials(host)).login
         if secret:
             self._tell(f"[auth] sharing credentials for {host}")
         await call.send(_text(1, user), _text(2, secret))
@@ -93,10 +98,11 @@ class AuthService:
         # A daemon that asks twice in a session could do nothing with the first one.
         fresh = (host, wanted) in self._handed
         with self._explained(host):
-            if await self._broker.credentials(host):
+            broker = await to_thread.run_sync(self._opener)
+            if await broker.credentials(host):
                 scopes = " ".join(scope.removeprefix("repository:") for scope in wanted.scopes)
                 self._tell(f"[auth] {scopes} token for {host}")
-            token = await self._broker.token(host, wanted, fresh=fresh)
+            token = await broker.token(host, wanted, fresh=fresh)
         self._handed.add((host, wanted))
         await call.send(
             _text(1, token.value),
@@ -131,8 +137,9 @@ class AuthService:
             raise StatusError(Code.UNAVAILABLE, "client side tokens disabled")
         if not _SigningKey.possible():
             raise StatusError(Code.UNIMPLEMENTED, "this client has no cryptography to sign with")
-        seed = await self._broker.seed(host)
-        if not seed and not self._broker.has_tls(host):
+        broker = await to_thread.run_sync(self._opener)
+        seed = await broker.seed(host)
+        if not seed and not broker.has_tls(host):
             # Anybody can fetch an anonymous token: the daemon can, which reaches the registry for sure.
             raise StatusError(Code.UNAVAILABLE, f"this client has no credentials for {host}")
         return seed
@@ -204,9 +211,11 @@ class _SigningKey:
     """The key pair of this client for a registry, which only this daemon knows: its salt is in it (S70)."""
 
     def __init__(self, seed: bytes, salt: bytes) -> None:
+        import hmac
+
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        self._key = Ed25519PrivateKey.from_private_bytes(hmac.digest(salt, seed, hashlib.sha256))
+        self._key = Ed25519PrivateKey.from_private_bytes(hmac.digest(salt, seed, "sha256"))
 
     @staticmethod
     def possible() -> bool:

@@ -100,6 +100,15 @@ class FileSend:
             for index, found in self._deliveries.items()
         }
 
+    def add(self, index: int, target: DirectoryTarget | FileTarget) -> None:
+        """Receive one more output, which was decided on while the build ran (S90).
+
+        Raises:
+            ConfigError: its destination can not be written to, or is a terminal.
+        """
+        _check_target(target)
+        self._targets[index] = target
+
     def prepare(self) -> None:
         """Find out before the build what would fail at its end.
 
@@ -107,14 +116,7 @@ class FileSend:
             ConfigError: a destination can not be written to, or is a terminal.
         """
         for target in self._targets.values():
-            if isinstance(target, DirectoryTarget):
-                _check_directory(target)
-            elif isinstance(target.destination, str | os.PathLike):
-                check_path(target.destination)
-            elif isinstance(target.destination, Stdout) and target.destination.open().isatty():
-                raise ConfigError(
-                    "the output is binary and standard output a terminal: name a file, or redirect it"
-                )
+            _check_target(target)
 
     def commit(self) -> None:
         """The build went well: put everything in its place. A second call does nothing.
@@ -224,6 +226,15 @@ def _exporter(metadata: CallMetadata) -> int:
         return int(values[0]) if values else 0
     except ValueError:
         return 0
+
+
+def _check_target(target: DirectoryTarget | FileTarget) -> None:
+    if isinstance(target, DirectoryTarget):
+        _check_directory(target)
+    elif isinstance(target.destination, str | os.PathLike):
+        check_path(target.destination)
+    elif isinstance(target.destination, Stdout) and target.destination.open().isatty():
+        raise ConfigError("the output is binary and standard output a terminal: name a file, or redirect it")
 
 
 def _check_directory(target: DirectoryTarget) -> None:

@@ -39,6 +39,7 @@ class FakeSession(Session):
 
 class FakePlan:
     def __init__(self) -> None:
+        self.notice: Callable[[str], object] | None = None
         self.request = SolveRequest("ref1", frontend="f")
         self.session = FakeSession()
         self.explained: BuildKitError | None = None

@@ -18,7 +18,8 @@ import trustme
 
 from pybuildkit.errors import SessionError
 from pybuildkit.registry.credentials import ANONYMOUS, Credentials
-from pybuildkit.registry.tokens import Token, TokenRequest, fetch_token
+from pybuildkit.registry.fetching import fetch_token
+from pybuildkit.registry.tokens import Token, TokenRequest
 from tests.support.httpserver import Answer, Asked, serve
 
 ME = Credentials("me", "hunter2&=")

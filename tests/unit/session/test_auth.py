@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pybuildkit import _wire
 from pybuildkit.errors import ConfigError
 from pybuildkit.registry import Credentials, DockerConfig, RegistryAuth
-from pybuildkit.registry.auth import AuthBroker, auth_broker
+from pybuildkit.registry.opener import AuthOpener
 from pybuildkit.session.auth import CREDENTIALS, FETCH_TOKEN, GET_AUTHORITY, VERIFY_AUTHORITY, AuthService
 from pybuildkit.session.calls import Code, Status
 from tests.support import fakedaemon
@@ -35,7 +35,7 @@ def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def service(auth: Any, **options: Any) -> AuthService:
-    return AuthService(auth_broker(auth), environ=options.pop("environ", {}), **options)
+    return AuthService(AuthOpener(auth), environ=options.pop("environ", {}), **options)
 
 
 def message(*fields: tuple[int, str | bytes]) -> bytes:
@@ -107,7 +107,7 @@ async def test_an_anonymous_token() -> None:
 async def test_sessions_share_tokens_and_a_second_question_gets_a_new_one() -> None:
     """Who asks again in the same session could do nothing with the first: the registry has restarted, say."""
     numbers = iter(range(100))
-    broker = auth_broker({"a.test": ("me", "pw")})
+    opener = AuthOpener({"a.test": ("me", "pw")})
 
     def answers(asked: Asked) -> Answer:
         return Answer(body={"access_token": f"T{next(numbers)}", "expires_in": 300})
@@ -116,7 +116,7 @@ async def test_sessions_share_tokens_and_a_second_question_gets_a_new_one() -> N
         return _wire.first((await daemon.unary(FETCH_TOKEN, token_request(server.url)))[0] or b"", 1)
 
     with serve(answers) as server:
-        async with fake_daemon(AuthService(broker)) as one, fake_daemon(AuthService(broker)) as two:
+        async with fake_daemon(AuthService(opener)) as one, fake_daemon(AuthService(opener)) as two:
             assert [await ask(one), await ask(two)] == [b"T0", b"T0"]
             assert [await ask(one), await ask(two)] == [b"T1", b"T2"]
 
@@ -233,7 +233,7 @@ class Failing:
 async def test_what_fails_is_told_without_secrets(
     error: Exception, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    auth = AuthService(AuthBroker(RegistryAuth(Failing(error))), environ={})
+    auth = service(Failing(error))
     with caplog.at_level(logging.DEBUG):
         async with fake_daemon(auth) as daemon:
             for method in (CREDENTIALS, GET_AUTHORITY, VERIFY_AUTHORITY):
