@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit.errors import ConfigError
-from pybuildkit.registrytls import parse_registry_tls
 
 if TYPE_CHECKING:
     from pybuildkit.client import AsyncClient
@@ -68,7 +67,6 @@ def shared_options(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: a flag's value can not work.
     """
-    args.registry_tls = parse_registry_tls(args.registry_auth_tlscontext)
     options: dict[str, Any] = {
         "outputs": args.output,
         "secrets": args.secret,
@@ -78,6 +76,10 @@ def shared_options(args: argparse.Namespace) -> dict[str, Any]:
     }
     if args.source_policy_file:
         options["source_policy"] = args.source_policy_file
+    if args.registry_auth_tlscontext:
+        from pybuildkit.registry import RegistryAuth
+
+        options["auth"] = RegistryAuth(tls=args.registry_auth_tlscontext)
     return options
 
 
