@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from pybuildkit.control.solve import CacheEntry
 from pybuildkit.frontend import _options as read
 from pybuildkit.platforms import Platform
 
 if TYPE_CHECKING:
-    from pybuildkit.llb import ProxyEnv, Resources, State
+    from pybuildkit.llb import Mount, ProxyEnv, Resources, State
     from pybuildkit.llb.resolve import ResolveMode
     from pybuildkit.llb.values import Network, UlimitName
     from pybuildkit.workers import Worker
 
-__all__ = ["Request"]
+__all__ = ["Request", "RunOptions"]
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of ``state.run`` that a build can ask for."""
+
+    resources: Resources
+    proxy: ProxyEnv
+    mounts: dict[str, Mount]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +130,7 @@ class Request:
         return ProxyEnv(**found) if found else None
 
     def applied(self, state: State) -> State:
-        """A state whose steps have the network, host names and limits that were asked for."""
+        """A state whose steps have the network, host names and limits that were asked for; see ``run_options`` too."""
         if self.network:
             state = state.network(self.network)
         if self.hostname:
@@ -133,6 +141,23 @@ class Request:
             state = state.ulimit(name, soft, hard)
         if self.cgroup_parent:
             state = state.cgroup_parent(self.cgroup_parent)
-        if self.resources is not None:
-            state = state.with_defaults(resources=self.resources)
         return state
+
+    @property
+    def run_options(self) -> RunOptions:
+        """What was asked for and is an option of ``state.run``: resources, the proxy, the size of /dev/shm.
+
+        ::
+
+            state.run("make", **request.run_options)
+        """
+        from pybuildkit.llb import tmpfs
+
+        options: RunOptions = {}
+        if self.resources is not None:
+            options["resources"] = self.resources
+        if (proxy := self.proxy) is not None:
+            options["proxy"] = proxy
+        if self.shm_size:
+            options["mounts"] = {"/dev/shm": tmpfs(self.shm_size)}  # noqa: S108 - in the step's container
+        return options
