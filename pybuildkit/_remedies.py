@@ -70,7 +70,10 @@ _GENERAL: tuple[tuple[str, str], ...] = (
         "this registry takes no cache that is an index of layers: leave image_manifest=False out",
     ),
     (r'unknown cache exporter: "([^"]*)"', "use inline, local, registry, gha, s3 or azblob in cache_to"),
-    (r"job ID \S+ exists", "another build under way has this ref: leave ref= out, or choose another"),
+    (
+        r"job ID \S+ exists",
+        "another build has this ref, under way or ended ten seconds ago at most: leave ref= out, or choose another",
+    ),
     (
         r"no active session for",
         "this client's session did not reach the daemon in time: was the event loop blocked, or is a proxy between?",

@@ -140,28 +140,32 @@ class Proxy:
 def _connect(target: str) -> socket.socket:
     if target.startswith("/"):
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(target)
+        try:
+            sock.connect(target)
+        except OSError:
+            sock.close()
+            raise
         return sock
     host, _, port = target.rpartition(":")
     return socket.create_connection((host, int(port)))
 
 
 @contextmanager
-def proxy(target: str | Path, *, listen: Path | None = None) -> Generator[Proxy]:
+def proxy(target: str | Path, *, listen: Path | socket.socket | None = None) -> Generator[Proxy]:
     """A proxy while the context lasts.
 
     Args:
         target: a unix socket's path, or ``host:port``.
-        listen: a unix socket's path; TCP on loopback without.
+        listen: a unix socket's path, or a bound TCP socket; one on loopback without.
     """
-    if listen is not None:
+    if isinstance(listen, Path):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(listen))
         address = f"unix://{listen}"
     else:
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        listener = listen or socket.create_server(("127.0.0.1", 0))
+        host, port = listener.getsockname()
+        address = f"tcp://{host}:{port}"
     listener.listen(64)
     running = Proxy(listener, str(target), address)
     try:
