@@ -58,6 +58,8 @@ class Bridge:
         self._metadata = tuple(metadata)
         self._explain = explain
         self._closed = ""
+        self._end: BuildKitError | None = None
+        self._calls: set[anyio.CancelScope] = set()
         self.caps = GatewayCaps(())
         self.llb_caps = GatewayCaps(())
         self.workers: tuple[Worker, ...] = ()
@@ -98,13 +100,28 @@ class Bridge:
         """The build is over: every further call is an error that says so."""
         self._closed = self._closed or reason
 
+    def abort(self, error: BuildKitError) -> None:
+        """The build has ended by itself: calls under way, and further ones, raise what it ended with."""
+        self._end = self._end or error
+        self.close(str(error))
+        for scope in self._calls:
+            scope.cancel()
+
+    @property
+    def over(self) -> bool:
+        """Whether the build is over."""
+        return bool(self._closed)
+
     def check(self, call: str, *capabilities: str) -> None:
         """See whether a call can be made.
 
         Raises:
             ConfigError: the build is over.
+            BuildKitError: the build has ended by itself; what it ended with.
             Unsupported: the daemon lacks a capability.
         """
+        if self._end is not None:
+            raise self._end
         if self._closed:
             raise ConfigError(f"{call}: {self._closed}")
         for capability in capabilities:
@@ -134,13 +151,26 @@ class Bridge:
         """
         self.check(what or name, *capabilities)
         try:
-            answer = await self._channel.unary(SERVICE + name, request, metadata=self._metadata)
+            answer = await self._unary(name, request)
         except RPCError as exc:
+            if exc is self._end:
+                raise
             raise (read(exc) or await self._explain(exc)) from None
         try:
             return Message(answer)
         except ProtoDecodeError as exc:
             raise _unreadable(name, exc) from exc
+
+    async def _unary(self, name: str, request: bytes) -> bytes:
+        """A call that ends with the build."""
+        with anyio.CancelScope() as scope:
+            self._calls.add(scope)
+            try:
+                return await self._channel.unary(SERVICE + name, request, metadata=self._metadata)
+            finally:
+                self._calls.discard(scope)
+        assert self._end is not None
+        raise self._end
 
     async def send_return(self, request: bytes) -> None:
         """Tell the daemon how the build ends, even when nothing else can be asked any more.
@@ -151,11 +181,13 @@ class Bridge:
         await self._channel.unary(SERVICE + "Return", request, metadata=self._metadata)
 
     async def release(self, request: bytes) -> None:
-        """Release a container, even when nothing else can be asked any more.
+        """Release a container; at the build's end the daemon has done so itself.
 
         Raises:
-            RPCError: a process in it had failed, the build is over, or the daemon is gone.
+            RPCError: a process in it had failed, or the daemon is gone.
         """
+        if self.over:
+            return
         await self._channel.unary(SERVICE + "ReleaseContainer", request, metadata=self._metadata)
 
     async def explained(self, error: RPCError) -> BuildKitError:

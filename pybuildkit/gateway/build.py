@@ -73,6 +73,7 @@ class GatewayBuild(Gateway):
         self._build = build
         self._plan = plan
         self._returned = False
+        self._cancelled = False
 
     @property
     def ref(self) -> str:
@@ -91,7 +92,17 @@ class GatewayBuild(Gateway):
 
     def cancel(self) -> None:
         """Stop the build in the daemon; the block of ``gateway()`` then ends with BuildCancelled."""
+        self._cancelled = not self._build.done
         self._build.cancel()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled from here."""
+        return self._cancelled
+
+    def abort(self, error: BuildKitError) -> None:
+        """The build has ended by itself: no call waits any longer."""
+        self._bridge.abort(error)
 
     async def finish(self, result: GatewayResult[AnyReference] | AnyReference | None = None) -> Result:
         """Give a result to the exporters, and wait for them. Nothing can be asked of the gateway afterwards.
@@ -161,6 +172,11 @@ class _Run:
         if self._over or (gateway is not None and gateway.returned):
             return
         self._ended_first = True
+        try:
+            await self._build.result()
+        except BuildKitError as exc:
+            if gateway is not None:
+                gateway.abort(exc)
         self.body.cancel()
 
     async def show(self, to: Display | Callable[[SolveStatus], object]) -> None:
@@ -198,7 +214,7 @@ class _Run:
 
     async def failed(self, error: Exception) -> None:
         """The block has failed: the daemon is told why, unless the build had ended before."""
-        if _may_follow_from_end(error):
+        if self._may_follow_from_end(error):
             with anyio.move_on_after(END_PATIENCE):
                 await self._build.ended()
         if self._gateway is not None:
@@ -208,7 +224,7 @@ class _Run:
         """What the block ends with."""
         if self._show_error is not None:
             return self._show_error
-        if self._ended_first and (failure is None or _may_follow_from_end(failure)):
+        if self._ended_first and (failure is None or self._may_follow_from_end(failure)):
             try:
                 await self._build.result()
             except BuildKitError as exc:
@@ -216,6 +232,12 @@ class _Run:
                     exc.__cause__ = failure
                 return exc
         return failure
+
+    def _may_follow_from_end(self, error: Exception) -> bool:
+        """Whether a call inside failed as it does when the build is over, or the daemon."""
+        if self._gateway is not None and self._gateway.cancelled:
+            return isinstance(error, BuildKitError)
+        return isinstance(error, BuildCancelled | RPCError)
 
     async def _explain(self, error: RPCError) -> BuildKitError:
         """What the daemon said of a failed step, with what is known on this side."""
@@ -233,11 +255,6 @@ def _first_of(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _may_follow_from_end(error: Exception) -> bool:
-    """Whether a call inside failed as it does when the build is over, or the daemon."""
-    return isinstance(error, BuildCancelled | RPCError)
 
 
 @asynccontextmanager

@@ -374,8 +374,8 @@ async def open_container(
 async def _release(bridge: Bridge, container_id: str, *, quiet: bool) -> None:
     """Release a container.
 
-    The daemon's answer is an error when a process in it had failed, which is known already, and when the build is over,
-    which has released it; what is left is a daemon that is gone.
+    The daemon's answer is an error when a process in it had failed, which is known already; what is left is a daemon
+    that is gone.
     """
     try:
         await bridge.release(p.text(1, container_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +220,7 @@ async def test_input_that_is_not_read(buildkit: AsyncClient) -> None:
         async with container.start(["sleep", "1.5"], stdin=True) as deaf, anyio.create_task_group() as tasks:
 
             async def talk() -> None:
-                with pytest.raises(anyio.BrokenResourceError):
+                with suppress(anyio.BrokenResourceError):  # the daemon may swallow it, too
                     await deaf.stdin.send(b"x" * (8 << 20))
 
             tasks.start_soon(talk)
