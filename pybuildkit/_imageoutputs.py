@@ -14,7 +14,17 @@ from pybuildkit.errors import ConfigError
 from pybuildkit.references import Reference
 from pybuildkit.targets import FileDestination, FileTarget, StoreTarget, check_file_destination
 
-__all__ = ["OCI", "Compression", "Docker", "Image", "ImageOptions", "ImageOutput", "Registry"]
+__all__ = [
+    "OCI",
+    "Compression",
+    "Docker",
+    "EngineOptions",
+    "Image",
+    "ImageOptions",
+    "ImageOutput",
+    "Registry",
+    "fill",
+]
 
 Compression: TypeAlias = Literal["uncompressed", "gzip", "estargz", "zstd"]
 
@@ -90,17 +100,7 @@ class ImageOutput(Output):
         return renamed
 
 
-class ImageOptions(TypedDict, total=False):
-    """The keyword options of ``Image`` and ``Registry``; see there."""
-
-    push: bool | None
-    push_by_digest: bool | None
-    insecure: bool | None
-    unpack: bool | None
-    store: bool | None
-    dangling_name_prefix: str | None
-    dangling_name_empty_only: bool | None
-    name_canonical: bool | None
+class _CommonOptions(TypedDict, total=False):
     annotations: Mapping[str | AnnotationKey, str]
     compression: Compression | None
     compression_level: int | None
@@ -112,6 +112,25 @@ class ImageOptions(TypedDict, total=False):
     source_date_epoch: int | datetime | None
     rewrite_timestamp: bool | None
     attrs: Mapping[str, str]
+
+
+class ImageOptions(_CommonOptions, total=False):
+    """The keyword options of ``Image`` and ``Registry``; see there."""
+
+    push: bool | None
+    push_by_digest: bool | None
+    insecure: bool | None
+    unpack: bool | None
+    store: bool | None
+    dangling_name_prefix: str | None
+    dangling_name_empty_only: bool | None
+    name_canonical: bool | None
+
+
+class EngineOptions(_CommonOptions, total=False):
+    """The keyword options of ``DockerEngine``; see there."""
+
+    context: str
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False, init=False)
@@ -145,7 +164,7 @@ class Image(ImageOutput):
 
     def __init__(self, *names: str | Reference, **options: Unpack[ImageOptions]) -> None:
         """Make one; see the class."""
-        _fill(self, type="image", names=names, **options)
+        fill(self, type="image", names=names, **options)
 
     @property
     def target(self) -> None:
@@ -165,7 +184,7 @@ class Registry(Image):
         if options.get("push") is False:
             raise ConfigError("output registry: push=False contradicts it, use Image")
         options["push"] = True
-        _fill(self, type="image", names=names, **options)
+        fill(self, type="image", names=names, **options)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -215,7 +234,7 @@ def _names(names: str | tuple[str | Reference, ...], kind: str) -> tuple[str, ..
     return tuple(given)
 
 
-def _fill(output: Any, **values: Any) -> None:
+def fill(output: Any, **values: Any) -> None:
     """A hand-made ``__init__`` for the classes whose names are positional."""
     for name, spec in type(output).__dataclass_fields__.items():
         if name in values:

@@ -13,6 +13,7 @@ from pybuildkit.outputs import (
     OCI,
     CacheOnly,
     Docker,
+    DockerEngine,
     Image,
     Local,
     Output,
@@ -30,6 +31,7 @@ _CLASSES: dict[str, type[Output]] = {
     "tar": Tar,
     "oci": OCI,
     "docker": Docker,
+    "docker-engine": DockerEngine,
     "image": Image,
     "registry": Registry,
 }
@@ -74,6 +76,8 @@ def _known(text: str, cls: type[Output], attrs: dict[str, str], dest: str) -> Ou
         raise ConfigError(
             f"output {text!r}: dest= does not go with this type; type=oci or type=docker write a file"
         )
+    elif cls is DockerEngine:
+        given["context"] = attrs.pop("context", "")
     return typed_output(cls, attrs, **given)
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from pybuildkit._attrs import absorb, attr, boolean, choice, epoch, text
+from pybuildkit._engineoutput import DockerEngine
 from pybuildkit._imageoutputs import OCI, Compression, Docker, Image, ImageOptions, ImageOutput, Registry
 from pybuildkit._output import Output, directory_path
 from pybuildkit.errors import ConfigError
@@ -27,6 +28,7 @@ __all__ = [
     "CacheOnly",
     "Compression",
     "Docker",
+    "DockerEngine",
     "Image",
     "ImageOptions",
     "Local",
@@ -124,7 +126,7 @@ def typed_output(cls: type[Output], attrs: Mapping[str, str], **given: Any) -> O
     """
     values, rest = absorb(cls, attrs)
     names = given.pop("names", ())
-    if issubclass(cls, Image):
+    if issubclass(cls, Image | DockerEngine):
         return cls(*names, attrs=rest, **values, **given)
     if issubclass(cls, ImageOutput):
         given["names"] = names

@@ -19,6 +19,7 @@ __all__ = [
     "STDOUT",
     "ByteSender",
     "ByteWriter",
+    "Checked",
     "DirectoryTarget",
     "FileDestination",
     "FileTarget",
@@ -70,6 +71,19 @@ FileFactory: TypeAlias = Callable[[Mapping[str, str]], "_Sink | Awaitable[_Sink 
 None means that they are not wanted, which the daemon takes for success (S65)."""
 
 FileDestination: TypeAlias = _Sink | FileFactory
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A destination that can tell before the build whether it will be able to take the bytes."""
+
+    def check(self) -> None:
+        """Look; called in a thread.
+
+        Raises:
+            BuildKitError: it will not.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

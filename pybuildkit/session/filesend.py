@@ -28,9 +28,9 @@ from pybuildkit.session.calls import (
     Machine,
     StatusError,
 )
-from pybuildkit.session.filesinks import PathSink, WriterSink, check_path, is_quick
+from pybuildkit.session.filesinks import PathSink, Sink, WriterSink, check_path, is_quick
 from pybuildkit.session.filestreams import Delivery, FileMachine, TreeMachine, serve_sender, serve_sink
-from pybuildkit.targets import ByteSender, ByteWriter, DirectoryTarget, FileTarget, Stdout
+from pybuildkit.targets import ByteSender, ByteWriter, Checked, DirectoryTarget, FileTarget, Stdout
 
 __all__ = ["DIFF_COPY", "FileSend", "Received"]
 
@@ -114,6 +114,7 @@ class FileSend:
 
         Raises:
             ConfigError: a destination can not be written to, or is a terminal.
+            ConnectError: a docker engine does not answer.
         """
         for target in self._targets.values():
             _check_target(target)
@@ -200,6 +201,8 @@ class FileSend:
             destination = destination.open()
         if isinstance(destination, str | os.PathLike):
             await serve_sink(call, await run_sync(PathSink, destination), delivery)
+        elif isinstance(destination, Sink):
+            await serve_sink(call, destination, delivery)
         elif isinstance(destination, ByteWriter):
             await serve_sink(call, WriterSink(destination), delivery)
         elif isinstance(destination, ByteSender):
@@ -231,9 +234,13 @@ def _exporter(metadata: CallMetadata) -> int:
 def _check_target(target: DirectoryTarget | FileTarget) -> None:
     if isinstance(target, DirectoryTarget):
         _check_directory(target)
-    elif isinstance(target.destination, str | os.PathLike):
-        check_path(target.destination)
-    elif isinstance(target.destination, Stdout) and target.destination.open().isatty():
+        return
+    destination: object = target.destination
+    if isinstance(destination, str | os.PathLike):
+        check_path(destination)
+    elif isinstance(destination, Checked):
+        destination.check()
+    elif isinstance(destination, Stdout) and destination.open().isatty():
         raise ConfigError("the output is binary and standard output a terminal: name a file, or redirect it")
 
 

@@ -12,7 +12,7 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pybuildkit.errors import ConfigError, TransferError
 from pybuildkit.targets import ByteWriter
@@ -20,6 +20,7 @@ from pybuildkit.targets import ByteWriter
 __all__ = ["PathSink", "Sink", "WriterSink", "check_path", "is_quick"]
 
 
+@runtime_checkable
 class Sink(Protocol):
     """What takes the bytes, in a thread."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,13 +17,16 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 
 from pybuildkit.client import AsyncClient
 from pybuildkit.daemon.probe import info
-from pybuildkit.errors import ConnectError, DaemonError
+from pybuildkit.errors import BuildError, BuildKitError, ConfigError, ConnectError, DaemonError
+from pybuildkit.outputs import DockerEngine, Image
+from pybuildkit.sync import Client
 from pybuildkit.testing.container import WITHOUT_SYS_RESOURCE, BuildkitContainer
 from pybuildkit.testing.registry import Registry
 from pybuildkit.testing.service import BuildkitdOptions, running_buildkitd
 from pybuildkit.transport import dial
 from tests.conftest import find_tool
 from tests.support.dockerd import IMAGE, Dockerd, NoDockerd, buildkit_image, running_dockerd
+from tests.support.httpserver import Answer, Asked, serve
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
 
@@ -156,6 +160,78 @@ def test_an_image_that_is_not_to_be_had(engine: Dockerd, registry: Registry) -> 
     options = BuildkitdOptions(order=["container", "environment"], image=f"{registry.host}/none/such:1")
     with pytest.raises(Exception, match=r"container: the docker engine does not run .*/none/such:1"):
         running_buildkitd(options).__enter__()
+
+
+# --- an image into the engine ---
+
+
+def made_here(context: Path, command: str) -> Path:
+    (context / "Dockerfile").write_text(
+        f'FROM scratch\nCOPY busybox /bin/sh\nRUN {command}\nLABEL made="{context}"\n'
+    )
+    return context
+
+
+def test_an_image_into_the_engine(engine: Dockerd, buildkit_client: Client, context: Path) -> None:
+    """As ``docker buildx build --load``: the engine can run what was built, under its names."""
+    result = buildkit_client.build(
+        made_here(context, "echo built > /made"),
+        tags=["example.test/loaded:1", "example.test/loaded:2"],
+        outputs=[DockerEngine(), f"type=local,dest={context.parent}/out"],
+    )
+    for name in ("example.test/loaded:1", "example.test/loaded:2"):
+        image = json.loads(engine.request("GET", f"/images/{name}/json"))
+        assert image["Id"] == result.config_digest
+        assert image["Config"]["Labels"]["made"] == str(context)
+    assert (context.parent / "out" / "made").read_text() == "built\n"
+
+
+def test_an_image_into_the_engine_by_text(engine: Dockerd, buildkit_client: Client, context: Path) -> None:
+    result = buildkit_client.build(
+        made_here(context, "true"),
+        outputs="type=docker-engine,name=example.test/text:1,compression=uncompressed",
+    )
+    assert json.loads(engine.request("GET", "/images/example.test/text:1/json"))["Id"] == result.config_digest
+
+
+def test_a_failed_build_loads_nothing(engine: Dockerd, buildkit_client: Client, context: Path) -> None:
+    """Another output fails after the whole archive has gone to the engine."""
+    with pytest.raises(BuildError):
+        buildkit_client.build(
+            made_here(context, "true"),
+            outputs=[
+                DockerEngine("example.test/failed:1"),
+                Image("127.0.0.1:9/none/such:1", push=True, insecure=True),
+            ],
+        )
+    assert b"example.test/failed" not in engine.request("GET", "/images/json")
+
+
+def test_an_engine_that_is_not_there(
+    buildkit_client: Client, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found before anything is built."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{context}/none.sock")
+    with pytest.raises(ConnectError, match=r"none\.sock can not be reached"):
+        buildkit_client.build(made_here(context, "false"), outputs=DockerEngine("a:1"))
+    with pytest.raises(ConfigError, match="no docker context 'nowhere'"):
+        buildkit_client.build(made_here(context, "false"), outputs=DockerEngine("a:1", context="nowhere"))
+
+
+def test_an_image_that_the_engine_refuses(
+    buildkit_client: Client, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the engine says becomes the error's text."""
+
+    def refuse(asked: Asked) -> Answer:
+        if asked.path == "/_ping":
+            return Answer()
+        return Answer(507, {"message": "no space left on device"})
+
+    with serve(refuse) as server:
+        monkeypatch.setenv("DOCKER_HOST", server.url.replace("http://", "tcp://"))
+        with pytest.raises(BuildKitError, match="no space left on device"):
+            buildkit_client.build(made_here(context, "true"), outputs=DockerEngine("a:1"))
 
 
 # --- docker-container:// ----------------------------------------------------------------------------------
