@@ -11,12 +11,12 @@ import anyio
 
 from pybuildkit._version import __version__
 from pybuildkit.errors import BuildKitError
-from pybuildkit.http2.headers import encode
-from pybuildkit.http2.metadata import request_fields
+from pybuildkit.http2.messages import MessageError
 from pybuildkit.rpc.channel import Duplex, Metadata, ServerStream
 from pybuildkit.rpc.failures import rpc_error
 from pybuildkit.rpc.h2call import Call
 from pybuildkit.rpc.h2link import Link
+from pybuildkit.rpc.h2stream import request_headers
 from pybuildkit.transport.endpoint import Endpoint
 from pybuildkit.transport.sockets import connect
 
@@ -26,9 +26,6 @@ _CONNECT_SECONDS = 20.0
 """How long one attempt to connect may take."""
 
 _USER_AGENT = ("user-agent", f"pybuildkit/{__version__}")
-
-_MOST_DIGITS = 10**8
-"""A ``grpc-timeout`` has eight digits at most."""
 
 
 class H2Channel:
@@ -116,15 +113,13 @@ class H2Channel:
 
     async def _open(self, method: str, metadata: Metadata, timeout: float | None = None) -> Call:  # noqa: ASYNC109
         link = await self._usable_link(method)
-        fields = request_fields(method, [_USER_AGENT, *metadata], authority=self._authority)
-        limit = link.connection.peer_header_list
-        size = sum(len(key) + len(value) + 32 for key, value in fields)
-        if limit is not None and size > limit:
-            text = f"{size} bytes of metadata can not be sent; the daemon takes {limit} at most"
-            raise self._error("RESOURCE_EXHAUSTED", text, method)
-        if timeout is not None:
-            fields.append((b"grpc-timeout", _timeout(timeout)))
-        return Call(link, encode(fields), method=method, address=self.address)
+        try:
+            headers = request_headers(
+                link.connection, method, [_USER_AGENT, *metadata], authority=self._authority, timeout=timeout
+            )
+        except MessageError as exc:
+            raise self._error("RESOURCE_EXHAUSTED", str(exc), method) from None
+        return Call(link, headers, method=method, address=self.address)
 
     async def _usable_link(self, method: str) -> Link:
         """A connection on which one more call can be opened now."""
@@ -184,8 +179,3 @@ class H2Channel:
 
     def _error(self, code: str, text: str, method: str, *, connected: bool = True) -> BuildKitError:
         return rpc_error(code, text, method=method, address=self.address, connected=connected)
-
-
-def _timeout(seconds: float) -> bytes:
-    milliseconds = max(1, round(seconds * 1000))
-    return b"%dm" % milliseconds if milliseconds < _MOST_DIGITS else b"%dS" % min(seconds, _MOST_DIGITS - 1)
