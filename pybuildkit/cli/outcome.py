@@ -175,7 +175,7 @@ def _write_ref(args: argparse.Namespace, ref: str) -> None:
 
 
 def _report(result: Result, told: Mapping[str, bytes], args: argparse.Namespace) -> None:
-    if args.metadata_file:
+    if args.metadata_file and result.metadata:  # buildctl writes none when there is nothing to write
         import json
 
         from pybuildkit._files import write_atomically

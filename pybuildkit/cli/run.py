@@ -35,11 +35,15 @@ GRACE = 1.5
 
 
 class Interrupted(Exception):
-    """A signal ended the command."""
+    """A signal ended the command.
 
-    def __init__(self, number: int) -> None:
-        name = signal.Signals(number).name
-        super().__init__(f"the build was stopped ({name})" if number else "stopped")
+    Args:
+        number: of the signal.
+        what: it ended.
+    """
+
+    def __init__(self, number: int, what: str = "the command") -> None:
+        super().__init__(f"{what} was stopped ({signal.Signals(number).name})")
         self.exit_code = 128 + number
 
 
@@ -155,4 +159,4 @@ async def watch(build: Build, display: Display) -> Result:
             if not caught:
                 raise
     sys.stderr.flush()
-    raise Interrupted(caught[0])
+    raise Interrupted(caught[0], "the build")

@@ -51,6 +51,8 @@ async def run(args: argparse.Namespace) -> int:
         "cache_from": args.import_cache,
         "no_cache": args.no_cache,
     }
+    for flag, texts in (("--export-cache", args.export_cache), ("--import-cache", args.import_cache)):
+        _warn_of_old_caches(flag, texts)
     attrs = _attrs(args.opt)
     target = None
     if args.frontend:
@@ -60,6 +62,14 @@ async def run(args: argparse.Namespace) -> int:
         target = _definition()
     async with connect(args) as client:
         return await run_and_report(client, target, options, args)
+
+
+def _warn_of_old_caches(flag: str, texts: list[str]) -> None:
+    for text in texts:
+        if "type=" not in text:
+            from pybuildkit.cli.log import warn
+
+            warn(f"{flag} {text} is deprecated; write {flag} type=registry,ref={text}")
 
 
 def _attrs(texts: list[str]) -> dict[str, str]:
