@@ -82,7 +82,8 @@ class Tar(Output):
 
     Attributes:
         dest: a path, a binary file object, a byte stream, ``STDOUT``, or a function that returns one.
-        platform_split: one directory a platform; default with several platforms.
+        platform_split: one directory a platform; so it is with several platforms, whatever is said here, in BuildKit
+            0.32.
         attestation_prefix: put before the names of attestation files.
         source_date_epoch: seconds since 1970, or a time with zone: no file gets a later time.
     """
