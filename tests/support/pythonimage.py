@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pybuildkit.testing.images import (
     Entry,
-    Layer,
     OCIImage,
     busybox_layer,
     directory,
@@ -39,16 +38,19 @@ _EXTENSIONS_LEFT_OUT = re.compile(
 _PREFIX = "usr/local"
 
 
-def python_image(*packages: str) -> OCIImage:
+def python_image(*packages: str, more: Iterable[Entry] = ()) -> OCIImage:
     """A busybox with this machine's Python in ``/usr/local``.
 
     Args:
         packages: directories in this Python's site-packages that are in the image's too, as ``pip``.
+        more: more files.
     """
-    return image([busybox_layer(), python_layer(packages)], cmd=["python3"])
+    return image(
+        [busybox_layer(), layer([*python_entries(packages), *_folders(more)], "none")], cmd=["python3"]
+    )
 
 
-def python_layer(packages: Iterable[str] = ()) -> Layer:
+def python_entries(packages: Iterable[str] = ()) -> list[Entry]:
     """The interpreter, its library and the shared libraries that they need, compiled files included."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     executable = Path(sys.base_prefix, "bin", version).resolve()
@@ -62,7 +64,7 @@ def python_layer(packages: Iterable[str] = ()) -> Layer:
         entries += _tree(site / package, f"{home}/site-packages/{package}")
     extensions = [path for path in sorted((library / "lib-dynload").glob("*.so")) if _wanted(path)]
     entries += list(_shared_libraries([executable, *extensions]))
-    return layer(_folders(entries), "none")
+    return _folders(entries)
 
 
 def _tree(root: Path, into: str) -> Iterator[Entry]:

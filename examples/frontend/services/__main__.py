@@ -1,0 +1,7 @@
+"""What the frontend's image runs."""
+
+from __future__ import annotations
+
+from . import services
+
+services.run()
