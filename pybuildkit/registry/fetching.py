@@ -105,7 +105,10 @@ def _token(answer: HTTPAnswer, request: TokenRequest, credentials: Credentials, 
         if said and credentials.secret and credentials.secret in said:
             said = ""  # A server that says passwords back.
         text = f"{server} answered {answer.status} {answer.reason}".rstrip()
-        raise SessionError(f"{text}: {said}" if said else text)
+        text = f"{text}: {said}" if said else text
+        if answer.status in {401, 403} and credentials.secret:
+            text += "; log in again (docker login), or give other credentials in auth="
+        raise SessionError(text)
     value = next((v for name in names if (v := document.get(name)) and isinstance(v, str)), "")
     if not value or not (value.isascii() and value.isprintable()):
         raise SessionError(f"{server} answered without a token")

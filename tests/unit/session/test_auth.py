@@ -129,7 +129,8 @@ async def test_a_wrong_password() -> None:
             _, status = await daemon.unary(FETCH_TOKEN, token_request(server.url))
     assert status == Status(
         Code.UNKNOWN,
-        f"failed to fetch oauth token: {server.url} answered 401 Unauthorized: incorrect username or password",
+        f"failed to fetch oauth token: {server.url} answered 401 Unauthorized: incorrect username or password; "
+        "log in again (docker login), or give other credentials in auth=",
     )
     assert list(auth.failed) == ["a.test"]
 

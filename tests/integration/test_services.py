@@ -1,0 +1,293 @@
+"""What else a session has for a real daemon: uploads, late outputs, checks of sources, and sharing between builds."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import uuid
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from pybuildkit import AsyncClient, Client, llb
+from pybuildkit.errors import BuildError, ConfigError, PolicyError
+from pybuildkit.events import SolveStatus
+from pybuildkit.fsutil import Directory, MemoryTree
+from pybuildkit.lateoutputs import BuiltResult
+from pybuildkit.outputs import Image, Local, Tar
+from pybuildkit.sourcechecks import Allow, AskMore, Convert, Deny, SourceCheck, Verdict
+from pybuildkit.testing.registry import Registry
+from pybuildkit.testing.service import BuildkitdService
+from pybuildkit.uploads import Uploads
+from tests.support.graphs import texts
+
+pytestmark = [pytest.mark.anyio, pytest.mark.integration]
+
+
+def archive(**files: str) -> bytes:
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content.encode()))
+    return held.getvalue()
+
+
+# --- uploads ------------------------------------------------------------------------------------------------
+
+
+async def test_a_context_from_a_stream(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """S89: an archive that nobody can seek in, as the context; no socket is opened for it."""
+    data = archive(Dockerfile="FROM scratch\nCOPY a /\n", a=f"content {uuid.uuid4()}")
+
+    async def stream() -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 100):
+            yield data[at : at + 100]
+
+    uploads = Uploads()
+    await buildkit.build(uploads.add(stream()), uploads=uploads, outputs=Local(tmp_path / "out"))
+    assert (tmp_path / "out" / "a").read_text().startswith("content ")
+    assert uploads.failed == {}
+
+
+async def test_an_upload_in_a_graph(buildkit: AsyncClient) -> None:
+    """S89."""
+    uploads = Uploads()
+    content = bytes(range(256)) * 40_000
+    url = uploads.add(io.BytesIO(content))
+    out = io.BytesIO()
+    await buildkit.solve(llb.http(url, filename="file"), uploads=uploads, outputs=Tar(out))
+    out.seek(0)
+    with tarfile.open(fileobj=out) as tar:
+        file = tar.extractfile("file")
+        assert file is not None
+        assert file.read() == content
+
+
+async def test_an_upload_that_can_not_be_read(buildkit: AsyncClient, tmp_path: Path) -> None:
+    uploads = Uploads()
+    url = uploads.add(tmp_path / "missing")
+    with pytest.raises(BuildError, match="the upload can not be read: No such file"):
+        await buildkit.build(url, uploads=uploads)
+    assert isinstance(uploads.failed[url], FileNotFoundError)
+
+
+async def test_an_upload_is_not_for_other_builds(buildkit: AsyncClient) -> None:
+    uploads = Uploads()
+    url = uploads.add(b"x")
+    with pytest.raises(BuildError):
+        await buildkit.solve(llb.http(url), uploads=Uploads())
+    with pytest.raises(ConfigError, match="uploads= can not be bytes"):
+        await buildkit.solve(llb.http(url), uploads=b"x")  # type: ignore[arg-type]
+
+
+# --- late outputs -------------------------------------------------------------------------------------------
+
+
+async def test_outputs_that_depend_on_the_result(
+    buildkit: AsyncClient, registry: Registry, tmp_path: Path
+) -> None:
+    """S90, S66: they follow the others, wherever they go."""
+    seen: list[BuiltResult] = []
+
+    async def choose(result: BuiltResult) -> list[Any]:
+        seen.append(result)
+        return [
+            Local(tmp_path / "late"),
+            f"type=tar,dest={tmp_path}/late.tar",
+            Image(f"{registry.host}/late:1", push=True),
+        ]
+
+    tree = MemoryTree({"Dockerfile": "FROM scratch\nCOPY a /\nLABEL late=yes\n", "a": "x"})
+    result = await buildkit.build(tree, outputs=Local(tmp_path / "early"), late_outputs=choose)
+    for folder in ("early", "late"):
+        assert (tmp_path / folder / "a").read_text() == "x"
+    with tarfile.open(tmp_path / "late.tar") as tar:
+        assert tar.getnames() == ["a"]
+    assert result.digest is not None
+    assert result.digest.startswith("sha256:")
+    assert b'"late":"yes"' in seen[0].metadata["containerimage.config"]
+    assert len(seen[0].refs) == 1
+
+
+async def test_no_late_outputs_after_all(buildkit: AsyncClient) -> None:
+    """S90."""
+    await buildkit.solve(llb.image("busybox"), late_outputs=lambda result: None)
+
+
+@pytest.mark.parametrize(
+    ("choose", "text"),
+    [
+        (lambda result: [][1], "the function that chooses outputs failed: IndexError"),
+        (lambda result: "type=local", "the function that chooses outputs failed: .*dest"),
+        (lambda result: "type=oci,tar=false,dest=/tmp/x", "can not go into a directory blob by blob"),
+    ],
+)
+async def test_late_outputs_that_can_not_work(buildkit: AsyncClient, choose: Any, text: str) -> None:
+    with pytest.raises(BuildError, match=text):
+        await buildkit.solve(llb.image("busybox"), late_outputs=choose)
+    with pytest.raises(ConfigError, match="late_outputs= can not be str"):
+        await buildkit.solve(llb.image("busybox"), late_outputs="type=local")  # type: ignore[arg-type]
+
+
+# --- checks of sources --------------------------------------------------------------------------------------
+
+
+async def test_a_check_denies(buildkit: AsyncClient) -> None:
+    """S91, R22: with its reasons."""
+    seen: list[SourceCheck] = []
+
+    def check(asked: SourceCheck) -> Verdict:
+        seen.append(asked)
+        return Allow() if asked.identifier.startswith("local://") else Deny("not this one", "nor any other")
+
+    with pytest.raises(PolicyError) as caught:
+        await buildkit.build(MemoryTree({"Dockerfile": "FROM alpine\nRUN true\n"}), source_policy=check)
+    assert caught.value.messages == ("not this one", "nor any other")
+    assert seen[-1].identifier == "docker-image://docker.io/library/alpine:latest"
+    assert seen[-1].platform is not None
+
+
+async def test_a_check_looks_into_images_and_replaces_them(buildkit: AsyncClient) -> None:
+    """S91: more is asked for until it is known; what replaces a source is checked too."""
+    asked_for: list[tuple[str, bool]] = []
+
+    async def check(asked: SourceCheck) -> Verdict:
+        image = asked.source.image
+        asked_for.append((asked.identifier, image is not None))
+        if asked.identifier.endswith("/alpine:latest"):
+            return Convert("docker-image://docker.io/library/busybox:latest")
+        if asked.identifier.startswith("docker-image://") and image is None:
+            return AskMore(config=True)
+        if image is not None:
+            assert image.digest.startswith("sha256:")
+            assert image.document()["os"] == "linux"
+        return Allow()
+
+    state = llb.image("alpine").run(f"echo {uuid.uuid4()} > /out/x", mounts={"/out": llb.scratch()})["/out"]
+    assert set(await texts(buildkit, state, source_policy=check)) == {"x"}
+    busybox = "docker-image://docker.io/library/busybox:latest"
+    assert {
+        ("docker-image://docker.io/library/alpine:latest", False),
+        (busybox, False),
+        (busybox, True),
+    } <= set(asked_for)
+
+
+async def test_a_check_that_never_has_enough(buildkit: AsyncClient) -> None:
+    """S91: the daemon asks ten times."""
+    with pytest.raises(BuildError, match="too many policy requests"):
+        await buildkit.solve(llb.image("alpine"), source_policy=lambda asked: AskMore(config=True))
+
+
+async def test_a_check_that_fails(buildkit: AsyncClient) -> None:
+    def check(asked: SourceCheck) -> Verdict:
+        raise ValueError("hunter2")
+
+    with pytest.raises(BuildError, match="the function that checks sources failed: ValueError") as caught:
+        await buildkit.solve(llb.image("alpine"), source_policy=check)
+    assert "hunter2" not in str(caught.value)
+
+
+# --- sessions for several builds ----------------------------------------------------------------------------
+
+
+class Transfers:
+    """How many bytes of contexts were said to be sent."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, int] = {}
+
+    def __call__(self, batch: SolveStatus) -> None:
+        for status in batch.statuses:
+            if status.id.startswith("transferring context"):
+                self.sent[status.vertex] = max(self.sent.get(status.vertex, 0), status.current)
+
+
+def big_context(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "data").write_bytes(uuid.uuid4().bytes * 65536)
+    targets = "".join(
+        f'FROM busybox AS t{n}\nCOPY data /\nRUN --mount=type=secret,id=s test "$(cat /run/secrets/s)" = v{n}\n'
+        for n in range(4)
+    )
+    (folder / "Dockerfile").write_text(targets)
+    return folder
+
+
+async def test_a_directory_is_sent_once(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """S18 to S20: four builds at once read it from one session; each has its own results and secrets all the same."""
+    context = big_context(tmp_path / "ctx")
+    transfers = Transfers()
+    async with buildkit.session(locals={"context": context}, secrets={"s": b"v0"}) as session:
+        assert list(session.locals) == ["context"]
+        async with anyio.create_task_group() as tasks:
+            for n in range(4):
+                options: dict[str, Any] = {"secrets": {"s": b"v%d" % n}} if n else {}
+                options["outputs"] = Local(tmp_path / f"out{n}")
+                tasks.start_soon(
+                    partial(
+                        buildkit.build,
+                        context,
+                        target=f"t{n}",
+                        session=session,
+                        progress=transfers,
+                        **options,
+                    )
+                )
+    for n in range(4):
+        assert (tmp_path / f"out{n}" / "data").read_bytes() == (context / "data").read_bytes()
+    # One transfer for all; of sessions of their own there would be one each, although only one with much in it (T19).
+    assert len(transfers.sent) == 1, transfers.sent
+
+
+async def test_a_graph_names_the_session(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """S19, S20: and one that does not has the directory from its own session."""
+    (tmp_path / "a").write_text("one")
+    async with buildkit.session(locals={"src": Directory(tmp_path)}) as session:
+        for state in (llb.local(name="src", session=session.id), llb.local(name="src")):
+            assert await texts(buildkit, state, session=session) == {"a": "one"}
+    with pytest.raises(ConfigError, match="session= can not be str"):
+        await buildkit.solve(llb.image("busybox"), session=session.id)  # type: ignore[arg-type]
+
+
+async def test_another_directory_of_that_name_is_the_builds_own(
+    buildkit: AsyncClient, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+        (tmp_path / name / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
+    async with buildkit.session(locals={"context": tmp_path / "one"}) as session:
+        for name in ("one", "two"):
+            await buildkit.build(tmp_path / name, session=session, outputs=Local(tmp_path / f"out-{name}"))
+            assert (tmp_path / f"out-{name}" / "a").read_text() == name
+
+
+async def test_a_session_that_has_ended(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """S17: the directory is then taken from the build's own session."""
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
+    async with buildkit.session(locals={"context": tmp_path}) as session:
+        pass
+    await buildkit.build(tmp_path, session=session, outputs=Local(tmp_path / "out"))
+    assert (tmp_path / "out" / "a").read_text() == "x"
+
+
+async def test_what_a_session_does_not_take(buildkit: AsyncClient) -> None:
+    with pytest.raises(TypeError, match="no option 'outputs'; it takes auth, locals, secrets, ssh"):
+        async with buildkit.session(outputs=[]):  # type: ignore[call-arg]
+            pass
+
+
+def test_the_blocking_client_shares_sessions(buildkitd: BuildkitdService, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
+    with Client(buildkitd.address) as client, client.session(locals={"context": tmp_path}) as session:
+        client.build(tmp_path, session=session, outputs=Local(tmp_path / "out"))
+    assert (tmp_path / "out" / "a").read_text() == "x"
