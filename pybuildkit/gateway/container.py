@@ -24,7 +24,7 @@ from pybuildkit.gateway.sources import encode_platform
 from pybuildkit.llb.mounts import SecretMount
 from pybuildkit.llb.values import check_host, check_network, check_security
 from pybuildkit.platforms import Platform
-from pybuildkit.session.session import new_id
+from pybuildkit.session.offer import new_id
 
 if TYPE_CHECKING:
     from pybuildkit.llb.values import Network, Security
