@@ -46,7 +46,7 @@ class Rule:
         identifier: the source, as ``docker-image://docker.io/library/*``.
         match: how it is compared. ``WILDCARD`` and ``REGEX`` leave ``${1}`` … for ``to``.
         constraints: all must hold.
-        to: the source that replaces it.
+        to: the source that replaces it; the same when only ``attrs`` are set.
         attrs: attributes that are set on it.
     """
 
@@ -105,7 +105,9 @@ class Rule:
                 field_bytes(1, k.encode()) + field_bytes(2, self.attrs[k].encode())
                 for k in sorted(self.attrs)
             )
-            parts.append(field_bytes(3, _string(1, self.to) + b"".join(field_bytes(2, e) for e in entries)))
+            # Without a destination the daemon would take the pattern itself for one, stars and all.
+            to = self.to or ("" if self.match == "EXACT" else "${0}")
+            parts.append(field_bytes(3, _string(1, to) + b"".join(field_bytes(2, e) for e in entries)))
         return b"".join(parts)
 
 

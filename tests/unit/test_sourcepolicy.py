@@ -11,7 +11,7 @@ import pytest
 
 from pybuildkit._pb import policy_pb2
 from pybuildkit.errors import ConfigError
-from pybuildkit.sourcepolicy import Constraint, Rule, SourcePolicy, load_source_policy
+from pybuildkit.sourcepolicy import Constraint, Match, Rule, SourcePolicy, load_source_policy
 
 PIN = "docker-image://docker.io/library/alpine@sha256:" + "0" * 64
 
@@ -121,3 +121,11 @@ def test_files(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"not JSON.*in '.*policy\.json'"):
         load_source_policy(path)
+
+
+@pytest.mark.parametrize(("match", "kept"), [("WILDCARD", "${0}"), ("REGEX", "${0}"), ("EXACT", "")])
+def test_attributes_alone_keep_the_source(match: Match, kept: str) -> None:
+    """The daemon would take the pattern for the new source: ``https://example.com/*``, literally."""
+    rule = Rule.convert("https://example.com/.*", attrs={"http.checksum": "sha256:x"}, match=match)
+    policy = policy_pb2.Policy.FromString(SourcePolicy((rule,)).encode())
+    assert policy.rules[0].updates.identifier == kept
