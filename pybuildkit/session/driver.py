@@ -7,8 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import anyio
-
 from pybuildkit.errors import BuildKitError, ProtocolError, SessionError
 from pybuildkit.session.carrier import BATCH, Carrier
 from pybuildkit.session.server import Server
@@ -46,7 +44,7 @@ class Driver:
         self._stopping = False
         self._given_up: BuildKitError | None = None
         self.heard = 0
-        self._thread = threading.Thread(target=self._main, name="pybuildkit-session", daemon=True)
+        self._thread = threading.Thread(target=self.run, name="pybuildkit-session", daemon=True)
         self.error: BuildKitError | None = None
 
     # Any thread.
@@ -72,13 +70,16 @@ class Driver:
 
     async def join(self) -> None:
         """Wait until the thread has ended, after ``ended`` was called: a matter of microseconds."""
+        import anyio
+
         while self._thread.is_alive():  # noqa: ASYNC110 - a thread tells nobody when it is really gone
             await anyio.sleep(0.0005)
         self._thread.join()
 
     # The thread.
 
-    def _main(self) -> None:
+    def run(self) -> None:
+        """Drive to the end; in the calling thread, for whoever has not called ``start``."""
         try:
             self._drive()
         except ProtocolError as exc:

@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from typing import Self
 
 import anyio
 
-from pybuildkit.errors import BuildKitError, ConfigError, RPCError
-from pybuildkit.rpc.channel import Channel, Metadata
+from pybuildkit.errors import BuildKitError, ConfigError
+from pybuildkit.rpc.channel import Channel
 from pybuildkit.session.bridge import Bridge
-from pybuildkit.session.calls import MachineFactory, Service
+from pybuildkit.session.calls import Service
 from pybuildkit.session.carrier import Carrier, CarrierFactory
 from pybuildkit.session.driver import Driver
-from pybuildkit.session.health import Health
+from pybuildkit.session.offer import LOSS_PATIENCE, MAX_FAILURES, Offer, may_follow_from_loss, new_id
 from pybuildkit.session.server import Server
 from pybuildkit.session.stubcarrier import on_channel
 from pybuildkit.session.watch import watch
 
 __all__ = ["LiveSession", "Session", "new_id"]
-
-_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_ID_LENGTH = 25
-
-_MAX_FAILURES = 100
-"""Errors of services that are kept: the last ones."""
-
-_LOSS_PATIENCE = 0.25
-"""Seconds to wait for the session's own end when a call beside it failed in a way that the end would explain."""
-
-
-def new_id() -> str:
-    """An id as the daemon's own are: 25 characters of base 36, from the system's randomness (S4)."""
-    number = int.from_bytes(os.urandom(17))
-    digits: list[str] = []
-    for _ in range(_ID_LENGTH):
-        number, digit = divmod(number, 36)
-        digits.append(_ALPHABET[digit])
-    return "".join(digits)
 
 
 class LiveSession:
@@ -73,22 +54,13 @@ class LiveSession:
         self._ended.set()
 
 
-class Session:
-    """What is offered to the daemon, under which id; ``open`` offers it.
+class Session(Offer):
+    """An offer that can be open.
 
     One session can serve several builds at once (S18). It can be opened again after it was closed, not while
     it is open: the daemon would forget the first one (S5).
 
-    Args:
-        services: what the daemon may call; health is always there.
-        shared_key: names what the local directories of this session are synced with: builds with the same
-            directory name and the same key reuse what the daemon has got already (T19).
-        id: the id; a new one by default.
-        health_timeout: seconds after which the daemon gives up a session that does not answer, 1 at least (S10);
-            the daemon's own rule (S9) by default.
-
-    Raises:
-        ConfigError: two services answer to the same method, or the id or key can not be sent.
+    The arguments are those of ``Offer``.
     """
 
     def __init__(
@@ -99,57 +71,18 @@ class Session:
         id: str | None = None,  # noqa: A002
         health_timeout: float | None = None,
     ) -> None:
-        self._id = new_id() if id is None else id
-        if not self._id or ":" in self._id or not (self._id.isascii() and self._id.isprintable()):
-            raise ConfigError(
-                f"session id {self._id!r} can not be used; give printable ASCII without a colon"
-            )
-        if not (shared_key.isascii() and (shared_key.isprintable() or not shared_key)):
-            raise ConfigError(
-                f"shared key {shared_key!r} can not be sent; give printable ASCII, as a hex digest"
-            )
-        self._shared_key = shared_key
-        self._health_timeout = health_timeout
-        self._services = (Health(), *services)
-        self._methods: list[str] = []
-        for service in self._services:
-            for method in (*service.machines, *service.handlers):
-                if method in self._methods:
-                    raise ConfigError(f"two services answer to {method}; leave one out")
-                self._methods.append(method)
+        super().__init__(services, shared_key=shared_key, id=id, health_timeout=health_timeout)
         self._open = False
 
-    @property
-    def id(self) -> str:
-        """What the daemon knows the session by."""
-        return self._id
-
-    @property
-    def shared_key(self) -> str:
-        """See the constructor."""
-        return self._shared_key
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """What the daemon may call; it sees nothing that is not listed here (S3)."""
-        return tuple(self._methods)
-
-    @property
-    def metadata(self) -> Metadata:
-        """The headers of the session's stream (S2)."""
-        pairs = [
-            ("x-docker-expose-session-uuid", self._id),
-            ("x-docker-expose-session-sharedkey", self._shared_key),
-            *(("x-docker-expose-session-grpc-method", method) for method in self._methods),
-        ]
-        if self._health_timeout is not None:
-            pairs.append(
-                (
-                    "x-buildkit-session-health-custom-timeout",
-                    str(max(1000, round(self._health_timeout * 1000))),
-                )
-            )
-        return pairs
+    @classmethod
+    def of(cls, offer: Offer) -> Self:
+        """The session of an offer."""
+        return cls(
+            offer.services,
+            shared_key=offer.shared_key,
+            id=offer.id,
+            health_timeout=offer.health_timeout,
+        )
 
     @asynccontextmanager
     async def open(self, over: Channel | CarrierFactory) -> AsyncGenerator[LiveSession, None]:
@@ -183,12 +116,12 @@ class Session:
     async def _attached(self, carrier: Carrier) -> AsyncGenerator[LiveSession, None]:
         loop = asyncio.get_running_loop()
         failure: BaseException | None = None
-        failures: deque[tuple[str, BaseException]] = deque(maxlen=_MAX_FAILURES)
+        failures: deque[tuple[str, BaseException]] = deque(maxlen=MAX_FAILURES)
         live = LiveSession(self._id, failures)
         body = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
             bridge = Bridge(tasks, lambda function: driver.post(function), failures)
-            server = Server(self._machines(bridge), failures)
+            server = Server(self.machines(bridge), failures)
 
             def ended() -> None:
                 live.end(driver.error)
@@ -209,8 +142,8 @@ class Session:
             except BaseException as exc:  # noqa: BLE001 - raised again below, out of the group's wrapping
                 failure = exc
             with anyio.CancelScope(shield=True):
-                if _may_follow_from_loss(failure):
-                    with anyio.move_on_after(_LOSS_PATIENCE):
+                if may_follow_from_loss(failure):
+                    with anyio.move_on_after(LOSS_PATIENCE):
                         await live.lost()
                 driver.stop()
                 await live.lost()
@@ -220,17 +153,3 @@ class Session:
             raise live.error from failure
         if failure is not None:
             raise failure
-
-    def _machines(self, bridge: Bridge) -> dict[str, MachineFactory]:
-        methods: dict[str, MachineFactory] = {}
-        for service in self._services:
-            methods.update({name: bridge.chosen(choose) for name, choose in service.machines.items()})
-            methods.update({name: bridge.factory(handler) for name, handler in service.handlers.items()})
-        return methods
-
-
-def _may_follow_from_loss(error: BaseException | None) -> bool:
-    """Whether a call beside the session failed as it does when the session is lost, or the daemon."""
-    if not isinstance(error, RPCError):
-        return False
-    return error.code in ("CANCELLED", "UNAVAILABLE") or "context canceled" in error.message

@@ -7,16 +7,14 @@ then waits in vain for the session.
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from pybuildkit import _wire
 from pybuildkit.errors import ConnectError, ConnectionLost, ProtocolError
 from pybuildkit.http2 import frames
-from pybuildkit.http2.connection import Connection
 from pybuildkit.http2.headers import Field, encode
 from pybuildkit.http2.messages import MessageError, MessageReader
 from pybuildkit.http2.metadata import read_status, request_fields
@@ -24,19 +22,19 @@ from pybuildkit.rpc.channel import Metadata
 from pybuildkit.rpc.failures import CODES, rpc_error
 from pybuildkit.session.calls import Buffer
 from pybuildkit.session.carrier import BATCH, SESSION, Carrier, CarrierFactory, decode_bytes_message
-from pybuildkit.session.socketio import SocketIO
-from pybuildkit.transport.endpoint import Endpoint
-from pybuildkit.transport.sockets import connect
+from pybuildkit.session.socketway import MAX_PENDING, SocketWay
 
-__all__ = ["SocketCarrier", "on_endpoint"]
+if TYPE_CHECKING:
+    import socket
+
+    from pybuildkit.transport.endpoint import Endpoint
+
+__all__ = ["RECEIVE_WINDOW", "SocketCarrier", "on_endpoint"]
 
 _ENVELOPE = struct.Struct(">BLB4s")
 """gRPC's prefix and BytesMessage's tag and length, the latter always four bytes: ten in all."""
 
-_MAX_PENDING = 256 << 10
-"""Bytes that wait for the system's socket buffer before no more are asked for."""
-
-_RECEIVE_WINDOW = 16 << 20
+RECEIVE_WINDOW = 16 << 20
 """What the daemon may send ahead. The thread takes it from the socket as it consumes it: this is no memory."""
 
 _CONNECT_SECONDS = 10.0
@@ -52,7 +50,7 @@ class SocketCarrier:
     """A carrier that does all of its I/O in the session's thread; see ``Carrier``.
 
     Args:
-        sock: connected to the daemon; the carrier takes it over.
+        way: a connection to the daemon; other calls of the same thread may share it.
         metadata: of the session's stream.
         authority: the ``:authority`` of the call.
         address: the daemon's address, for errors.
@@ -61,31 +59,25 @@ class SocketCarrier:
     unit = frames.MAX_FRAME
     overhead = _ENVELOPE.size
 
-    def __init__(self, sock: socket.socket, metadata: Metadata, *, authority: str, address: str) -> None:
-        self._io = SocketIO(sock)
+    def __init__(self, way: SocketWay, metadata: Metadata, *, authority: str, address: str) -> None:
+        self._way = way
         self._address = address
-        self._connection = Connection(stream_window=_RECEIVE_WINDOW)
         self._reader = MessageReader()
         self._inbox: list[bytes] = []
         self._fields: list[Field] = []
         self._over = False
         self.error: Exception | None = None
         headers = encode(request_fields(SESSION, metadata, authority=authority))
-        self._stream = self._connection.open(headers, self)
-        self._flush()
+        self._stream = way.connection.open(headers, self)
+        self._stream.widen(RECEIVE_WINDOW)
+        way.flush()
 
     # The carrier.
 
     def take(self) -> list[bytes]:
         """See ``Carrier.take``."""
-        try:
-            for data in self._io.read():
-                self._connection.receive(data)
-        except ProtocolError as exc:
-            self._break(exc)
-        if self._io.ended and not self._over:
-            self._break(self._lost())
-        self._flush()
+        self._way.read()
+        self._way.flush()
         taken, self._inbox = self._inbox, []
         return taken
 
@@ -96,49 +88,37 @@ class SocketCarrier:
 
     def room(self) -> int:
         """See ``Carrier.room``: nothing while anything waits, so that control frames do not pile up in front of a closed window."""
-        if self._over or self._io.pending >= _MAX_PENDING or self._stream.queued:
+        if self._over or self._way.pending >= MAX_PENDING or self._stream.queued:
             return 0
-        window = min(self._stream.send_window, self._connection.send_window, BATCH)
+        window = min(self._stream.send_window, self._way.connection.send_window, BATCH)
         return max(0, window - self.overhead)
 
     def write(self, buffers: Sequence[Buffer], size: int) -> None:
         """See ``Carrier.write``."""
         self._stream.send(_envelope(size), *buffers)
-        self._flush()
+        self._way.flush()
 
     def finish_writing(self) -> None:
         """See ``Carrier.finish_writing``."""
         self._stream.end()
-        self._flush()
+        self._way.flush()
 
     def wait(self, timeout: float | None) -> None:
         """See ``Carrier.wait``."""
-        self._io.wait(timeout)
-        self._flush()
+        self._way.wait(timeout)
 
     def wake(self) -> None:
         """See ``Carrier.wake``."""
-        self._io.wake()
+        self._way.wake()
 
     def close(self) -> None:
         """See ``Carrier.close``."""
         self._over = True
-        self._connection.shut()
-        self._flush()
+        self._way.connection.shut()
+        self._way.flush()
 
     async def run(self) -> None:
         """See ``Carrier.run``: there is nothing to do in the event loop."""
-
-    def destroy(self) -> None:
-        """Close the socket, once the thread has ended."""
-        self._io.close()
-
-    def _flush(self) -> None:
-        while self._connection.wants_output and self._io.pending < _MAX_PENDING:
-            buffers, size = self._connection.output(1 << 20)
-            if not size:
-                return
-            self._io.write(buffers, size)
 
     # The stream's handler.
 
@@ -163,10 +143,14 @@ class SocketCarrier:
         """Not asked for."""
 
     def closed(self, code: int | None) -> None:
-        """The stream is over."""
-        if code is not None and not self._over:
+        """The stream is over, or the connection."""
+        if self._over:
+            return
+        if self._way.lost:
+            self._break(self._way.broken or self._lost())
+        elif code is not None:
             name = frames.error_name(code)
-            text = self._connection.goaway_text.decode("utf-8", "replace")
+            text = self._way.connection.goaway_text.decode("utf-8", "replace")
             self._break(
                 ConnectionLost(
                     f"the daemon broke off the session's stream ({name}{f': {text}' if text else ''})",
@@ -191,9 +175,8 @@ class SocketCarrier:
             self.error = error
 
     def _lost(self) -> ConnectionLost:
-        reason = self._io.error.strerror if self._io.error is not None else "it was closed"
         return ConnectionLost(
-            f"the session's connection to {self._address} broke: {reason}; is the daemon still running?",
+            f"the session's connection to {self._address} broke: {self._way.lost}; is the daemon still running?",
             code="UNAVAILABLE",
             method=SESSION,
         )
@@ -207,26 +190,25 @@ def on_endpoint(endpoint: Endpoint) -> CarrierFactory:
 
     @asynccontextmanager
     async def opened(metadata: Metadata) -> AsyncIterator[Carrier]:
-        sock = await _connect(endpoint)
+        way = SocketWay(await _connect(endpoint), stream_window=RECEIVE_WINDOW)
         try:
-            carrier = SocketCarrier(
-                sock,
+            yield SocketCarrier(
+                way,
                 metadata,
                 authority=endpoint.authority or "localhost",
                 address=endpoint.address,
             )
-        except BaseException:
-            sock.close()
-            raise
-        try:
-            yield carrier
         finally:
-            carrier.destroy()
+            way.close()
 
     return opened
 
 
 async def _connect(endpoint: Endpoint) -> socket.socket:
+    import asyncio
+
+    from pybuildkit.transport.sockets import connect
+
     try:
         async with asyncio.timeout(_CONNECT_SECONDS):
             return await connect(endpoint)

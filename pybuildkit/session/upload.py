@@ -13,7 +13,7 @@ from anyio import to_thread
 from pybuildkit import _wire
 from pybuildkit.errors import ConfigError, TransferError
 from pybuildkit.session.calls import AsyncCall, AsyncHandler, Code, MachineFactory, StatusError
-from pybuildkit.session.session import new_id
+from pybuildkit.session.offer import new_id
 
 __all__ = ["PULL", "UploadSource", "Uploads"]
 

@@ -6,13 +6,11 @@ lost its daemon. TCP would find out in minutes, or never where a proxy keeps the
 
 from __future__ import annotations
 
-import anyio
-
 from pybuildkit.errors import ConnectionLost
 from pybuildkit.session.carrier import SESSION
 from pybuildkit.session.driver import Driver
 
-__all__ = ["watch"]
+__all__ = ["BEAT", "Watcher", "watch"]
 
 BEAT = 5.0
 """Seconds between two looks."""
@@ -24,25 +22,44 @@ _HEALTH_CHECKS = 4
 """How many checks must have failed to come, where the daemon was told to check less often (S10)."""
 
 
-async def watch(driver: Driver, health_timeout: float | None) -> None:
-    """Break a session that hears nothing any more; runs until it is cancelled.
+class Watcher:
+    """Looks whether a session still hears of its daemon.
 
     Looks are counted and not seconds: a process that was stopped for a while, or a blocked event loop, has not listened.
+
+    Args:
+        driver: the session's.
+        health_timeout: the session's own, None for the daemon's rule.
     """
-    looks = max(SILENCE, _HEALTH_CHECKS * (health_timeout or 0)) / BEAT
-    heard, silent = -1, 0
-    while True:
-        now = driver.heard
-        silent = silent + 1 if now == heard else 0
-        heard = now
-        if silent >= looks:
-            driver.give_up(
-                ConnectionLost(
-                    f"nothing was heard of the daemon for {silent * BEAT:.0f} s: its machine, or the way to it, "
-                    "is down; build again when it is back",
-                    code="UNAVAILABLE",
-                    method=SESSION,
-                )
+
+    def __init__(self, driver: Driver, health_timeout: float | None) -> None:
+        self._driver = driver
+        self._looks = max(SILENCE, _HEALTH_CHECKS * (health_timeout or 0)) / BEAT
+        self._heard = -1
+        self._silent = 0
+
+    def look(self) -> bool:
+        """To be called every ``BEAT`` seconds; breaks a session that hears nothing any more, and is True then."""
+        now = self._driver.heard
+        self._silent = self._silent + 1 if now == self._heard else 0
+        self._heard = now
+        if self._silent < self._looks:
+            return False
+        self._driver.give_up(
+            ConnectionLost(
+                f"nothing was heard of the daemon for {self._silent * BEAT:.0f} s: its machine, or the way to it, "
+                "is down; build again when it is back",
+                code="UNAVAILABLE",
+                method=SESSION,
             )
-            return
+        )
+        return True
+
+
+async def watch(driver: Driver, health_timeout: float | None) -> None:
+    """Look every few seconds; runs until it is cancelled, or has broken the session."""
+    import anyio
+
+    watcher = Watcher(driver, health_timeout)
+    while not watcher.look():  # noqa: ASYNC110 - it is time that is waited for
         await anyio.sleep(BEAT)
