@@ -15,6 +15,7 @@ r"""Frontends in Python: an async function that a ``# syntax=`` line names, run 
 
 from __future__ import annotations
 
+from pybuildkit.frontend.current import current_frontend
 from pybuildkit.frontend.define import Frontend, frontend
 from pybuildkit.frontend.inputs import Inputs
 from pybuildkit.frontend.namedcontext import BaseImage
@@ -33,6 +34,7 @@ __all__ = [
     "Inputs",
     "Request",
     "SourceFile",
+    "current_frontend",
     "frontend",
     "image_config",
     "subrequest_result",
