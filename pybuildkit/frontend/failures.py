@@ -10,14 +10,12 @@ from pathlib import Path
 from pybuildkit._version import __version__
 from pybuildkit.errors import BuildError, BuildKitError, ConnectionLost, FrontendError, RPCError
 from pybuildkit.gateway._status import encode_status
+from pybuildkit.gateway.bridge import BUILDING
 from pybuildkit.stacks import Frame, Stack
 
 __all__ = ["cause_of", "explained", "status_of"]
 
 _LIBRARY = str(Path(__file__).parents[1]) + os.sep
-
-_BUILDING = ("Solve", "Evaluate", "ResolveSourceMeta", "ResolveImageConfig", "NewContainer", "ExecProcess")
-"""Calls whose refusal is a failed build; that of others can be, and then names a vertex."""
 
 
 async def explained(error: RPCError) -> BuildKitError:
@@ -27,8 +25,7 @@ async def explained(error: RPCError) -> BuildKitError:
 
     if isinstance(error, ConnectionLost):
         return error
-    method = error.method.rpartition("/")[2]
-    if method in _BUILDING or any(isinstance(detail, FailedVertex) for detail in error.details):
+    if error.method in BUILDING or any(isinstance(detail, FailedVertex) for detail in error.details):
         return build_error(error.code, error.message, error.details)
     return error
 

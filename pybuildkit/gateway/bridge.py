@@ -21,9 +21,22 @@ from pybuildkit.gateway.caps import GatewayCaps, decode_caps
 from pybuildkit.rpc.channel import Channel, Duplex, Metadata
 from pybuildkit.workers import Worker
 
-__all__ = ["BUILD_ID_KEY", "SERVICE", "Bridge", "Explain"]
+__all__ = ["BUILDING", "BUILD_ID_KEY", "SERVICE", "Bridge", "Explain"]
 
 SERVICE = "/moby.buildkit.v1.frontend.LLBBridge/"
+
+BUILDING = frozenset(
+    SERVICE + name
+    for name in (
+        "Solve",
+        "Evaluate",
+        "ResolveSourceMeta",
+        "ResolveImageConfig",
+        "NewContainer",
+        "ExecProcess",
+    )
+)
+"""Calls whose refusal is a failed build; that of others can be, and then names a vertex."""
 
 BUILD_ID_KEY = "buildkit-controlapi-buildid"
 """T15: the metadata that says which build a call belongs to."""

@@ -16,7 +16,7 @@ from pybuildkit.gateway import caps
 from pybuildkit.gateway._messages import encode_return
 from pybuildkit.gateway._status import encode_status
 from pybuildkit.gateway._types import AnyReference
-from pybuildkit.gateway.bridge import BUILD_ID_KEY, SERVICE, Bridge
+from pybuildkit.gateway.bridge import BUILD_ID_KEY, BUILDING, Bridge
 from pybuildkit.gateway.gateway import Gateway
 from pybuildkit.gateway.resolver import GatewayImages
 from pybuildkit.gateway.results import GatewayResult
@@ -43,19 +43,6 @@ RETURN_PATIENCE = 5.0
 
 END_PATIENCE = 0.25
 """Seconds to wait for the build's own end when a call inside failed in a way that the end would explain."""
-
-_BUILDING = frozenset(
-    SERVICE + name
-    for name in (
-        "Solve",
-        "Evaluate",
-        "ResolveSourceMeta",
-        "ResolveImageConfig",
-        "NewContainer",
-        "ExecProcess",
-    )
-)
-"""Calls whose refusal is a failed build; that of others can be, and then names a vertex."""
 
 
 class GatewayBuild(Gateway):
@@ -247,7 +234,7 @@ class _Run:
         if failed:
             await self._build.heard_of(failed)
             return self._plan.explain(error, self._build.progress)
-        return self._plan.explain(error, Progress()) if error.method in _BUILDING else error
+        return self._plan.explain(error, Progress()) if error.method in BUILDING else error
 
 
 def _first_of(error: BaseException) -> BaseException:
