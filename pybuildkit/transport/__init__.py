@@ -16,7 +16,7 @@ from pybuildkit.transport.address import (
     default_address,
     parse_address,
 )
-from pybuildkit.transport.dial import Endpoint, dial
+from pybuildkit.transport.dial import Endpoint, dial, translate
 
 __all__ = [
     "Address",
@@ -27,4 +27,5 @@ __all__ = [
     "default_address",
     "dial",
     "parse_address",
+    "translate",
 ]

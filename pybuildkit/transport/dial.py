@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pybuildkit.transport.address import Address, TCPAddress, UnixAddress, parse_address
+from pybuildkit.transport.address import (
+    Address,
+    DockerContainerAddress,
+    TCPAddress,
+    UnixAddress,
+    parse_address,
+)
 from pybuildkit.transport.endpoint import Endpoint
 
-__all__ = ["Endpoint", "dial"]
+__all__ = ["Endpoint", "dial", "translate"]
 
 
 @asynccontextmanager
@@ -27,20 +33,34 @@ async def dial(address: str | Address) -> AsyncIterator[Endpoint]:
     """
     parsed = parse_address(address) if isinstance(address, str) else address
     text = address if isinstance(address, str) else str(parsed)
-    match parsed:
+    endpoint = translate(parsed, text)
+    if endpoint is not None:
+        yield endpoint
+        return
+    from pybuildkit.transport import docker_container
+
+    assert isinstance(parsed, DockerContainerAddress)
+    async with docker_container.dial(parsed, text) as endpoint:
+        yield endpoint
+
+
+def translate(address: Address, text: str) -> Endpoint | None:
+    """The endpoint of an address behind which a daemon listens; None for one that must be dialled.
+
+    Args:
+        address: the address.
+        text: as the user gave it.
+    """
+    match address:
         case UnixAddress(path):
-            yield Endpoint(text, f"unix:{path}", socket_path=path)
+            return Endpoint(text, f"unix:{path}", socket_path=path)
         case TCPAddress(host):
             # An IP address, unlike a name, is one machine; what listens there may still be a balancer.
-            yield Endpoint(
+            return Endpoint(
                 text,
-                f"dns:///{parsed.host_port}",
-                host_port=parsed.host_port,
+                f"dns:///{address.host_port}",
+                host_port=address.host_port,
                 tls_allowed=True,
                 one_daemon=host in ("localhost", "127.0.0.1", "::1"),
             )
-        case _:
-            from pybuildkit.transport import docker_container
-
-            async with docker_container.dial(parsed, text) as endpoint:
-                yield endpoint
+    return None
