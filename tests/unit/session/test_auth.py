@@ -135,37 +135,41 @@ async def test_a_wrong_password() -> None:
     assert list(auth.failed) == ["a.test"]
 
 
-async def test_the_identity_is_gos(tmp_path: Path) -> None:
-    """S70, S71, S73: the same keys and signatures from the same seeds, so that tools share the daemon's tokens."""
-    hosts = ["registry-1.docker.io", "a.test:5000"]
+@pytest.mark.parametrize("first", ["go", "python"])
+async def test_the_identity_is_gos(tmp_path: Path, first: str) -> None:
+    """S70, S71, S73: the same keys and signatures from the same seeds, whoever has made them: tools share tokens."""
+    hosts = ["registry-1.docker.io", "a.test:5000", "nobody.test"]
     document = {
         "auths": {"https://index.docker.io/v1/": {"auth": "YTpi"}, "a.test:5000": {"identitytoken": "x"}}
     }
     (tmp_path / "config.json").write_text(json.dumps(document))
-    question = {
-        "hosts": [*hosts, "nobody.test"],
-        "salt": b64encode(SALT).decode(),
-        "payload": b64encode(PAYLOAD).decode(),
-    }
-    done = subprocess.run(  # noqa: ASYNC221
+    theirs = go_identities(tmp_path, hosts) if first == "go" else {}
+    ours = {}
+    auth = RegistryAuth(DockerConfig(tmp_path, environ={"PATH": ""}), tls="host=nobody.test,insecure=true")
+    async with fake_daemon(service(auth)) as daemon:
+        for host in hosts:
+            key, status = await authority(daemon, host)
+            assert status == Status()
+            answer, _ = await daemon.unary(VERIFY_AUTHORITY, message((1, host), (2, PAYLOAD), (3, SALT)))
+            signed = _wire.first(answer or b"", 1)
+            Ed25519PublicKey.from_public_bytes(key).verify(signed[:64], PAYLOAD)
+            assert signed[64:] == PAYLOAD
+            ours[host] = key, signed
+    assert ours == (theirs or go_identities(tmp_path, hosts))
+
+
+def go_identities(folder: Path, hosts: list[str]) -> dict[str, tuple[bytes, bytes]]:
+    """The public keys and signatures of a client in Go with that configuration."""
+    question = {"hosts": hosts, "salt": b64encode(SALT).decode(), "payload": b64encode(PAYLOAD).decode()}
+    done = subprocess.run(
         [str(program("authoracle"))],
         input=json.dumps(question).encode(),
-        env={"DOCKER_CONFIG": str(tmp_path)},
+        env={"DOCKER_CONFIG": str(folder)},
         capture_output=True,
         check=True,
     )
-    theirs = json.loads(done.stdout)
-    auth = RegistryAuth(DockerConfig(tmp_path, environ={"PATH": ""}), tls="host=nobody.test,insecure=true")
-    async with fake_daemon(service(auth)) as daemon:
-        for host in (*hosts, "nobody.test"):
-            key, status = await authority(daemon, host)
-            assert status == Status()
-            assert key == b64decode(theirs[host]["public_key"])
-            answer, _ = await daemon.unary(VERIFY_AUTHORITY, message((1, host), (2, PAYLOAD), (3, SALT)))
-            signed = _wire.first(answer or b"", 1)
-            assert signed == b64decode(theirs[host]["signed"])
-            Ed25519PublicKey.from_public_bytes(key).verify(signed[:64], PAYLOAD)
-            assert signed[64:] == PAYLOAD
+    answers = json.loads(done.stdout)
+    return {h: (b64decode(answers[h]["public_key"]), b64decode(answers[h]["signed"])) for h in hosts}
 
 
 async def test_another_daemon_knows_another_key() -> None:
