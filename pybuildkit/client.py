@@ -15,6 +15,7 @@ from anyio import to_thread
 from pybuildkit.control.calls import INFO, ControlCalls
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
 from pybuildkit.registry.opener import AuthOpener
+from pybuildkit.subrequests.calls import SubrequestCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -48,7 +49,7 @@ Transport: TypeAlias = Literal["http2", "grpc"]
 CONNECT_TIMEOUT = 20.0
 
 
-class AsyncClient(ControlCalls):
+class AsyncClient(ControlCalls, SubrequestCalls):
     """A client of one buildkitd, on asyncio or uvloop.
 
     Use it as an async context manager; one client serves any number of builds at the same time::
@@ -164,7 +165,9 @@ class AsyncClient(ControlCalls):
             raise ConfigError(f"tls= does not go with {address}; it is for tcp:// addresses")
         self._endpoint = endpoint
         self._carrier = self._choose_carrier(endpoint, address)
-        channel = self._make_channel(endpoint, address)
+        from pybuildkit.rpc.traced import TracedChannel
+
+        channel = TracedChannel(self._make_channel(endpoint, address))
         stack.push_async_callback(channel.aclose)
         return channel
 
@@ -187,9 +190,10 @@ class AsyncClient(ControlCalls):
             raise ConfigError(f"own_session=True does not go with {address}; leave it out")
         if not own:
             return None
+        from pybuildkit.rpc.traced import traced_carrier
         from pybuildkit.session.socketcarrier import on_endpoint
 
-        return on_endpoint(endpoint)
+        return traced_carrier(on_endpoint(endpoint))
 
     async def _first_contact(self, channel: Channel) -> None:
         """Ask who is there, so that a wrong address fails here and not in the middle of something."""

@@ -18,6 +18,7 @@ from pybuildkit.control.blocking import BlockingControl
 from pybuildkit.errors import ConfigError
 from pybuildkit.events import Event, SolveStatus
 from pybuildkit.result import Result
+from pybuildkit.subrequests.blocking import BlockingSubrequests
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["BlockingBuild", "Client"]
 
 
-class Client(BlockingControl):
+class Client(BlockingControl, BlockingSubrequests):
     """A client of one buildkitd that blocks; its event loop runs in a thread of its own.
 
     Works where an event loop runs already (notebooks, tests). Threads may share it::

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 
 from pybuildkit.cli.outcome import add_build_flags, key_values, run_and_report, shared_options
+from pybuildkit.cli.questions import add_question_flags, ask_and_print, parse_question
 from pybuildkit.errors import ConfigError
 
 DESCRIPTION = "Build a Dockerfile directory."
 EXAMPLES = """examples:
   pybuildkit build . -o type=local,dest=out
+  pybuildkit build . --check
   pybuildkit build . --target test --build-arg PY=3.13 --secret id=token,env=TOKEN
   pybuildkit build services/api -t registry.example/api:1.4 -o type=image,push=true --platform linux/amd64,linux/arm64
 """
@@ -71,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SPEC",
         help="import a cache, as type=local,src=DIR",
     )
+    add_question_flags(parser)
     add_build_flags(parser)
 
 
@@ -103,7 +106,10 @@ async def run(args: argparse.Namespace) -> int:
         options["target"] = args.target
     if args.network:
         options["network"] = args.network
+    question = parse_question(args.call)
     async with connect(args) as client:
+        if question is not None:
+            return await ask_and_print(client, args.path, options, question, args)
         return await run_and_report(client, args.path, options, args)
 
 
