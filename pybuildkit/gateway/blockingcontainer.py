@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Unpack
 
 import anyio
-from anyio.abc import ByteReceiveStream
+from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.from_thread import BlockingPortal
 
 from pybuildkit._portal import call_in
@@ -22,8 +22,9 @@ __all__ = ["BlockingContainer", "BlockingInput", "BlockingOutput", "BlockingProc
 class BlockingInput:
     """A process' input."""
 
-    def __init__(self, process: BlockingProcess) -> None:
-        self._process = process
+    def __init__(self, portal: BlockingPortal, stream: ByteSendStream) -> None:
+        self._portal = portal
+        self._stream = stream
 
     def send(self, item: bytes) -> None:
         """Send some.
@@ -32,11 +33,11 @@ class BlockingInput:
             anyio.BrokenResourceError: the process has ended.
             anyio.ClosedResourceError: it was closed.
         """
-        self._process.call(lambda stream: stream.send(item))
+        call_in(self._portal, self._stream.send, item)
 
     def close(self) -> None:
         """The end of it."""
-        self._process.call(lambda stream: stream.aclose())
+        call_in(self._portal, self._stream.aclose)
 
 
 class BlockingOutput:
@@ -82,8 +83,7 @@ class BlockingProcess:
     @property
     def stdin(self) -> BlockingInput:
         """See ``Process.stdin``."""
-        _ = self._process.stdin
-        return BlockingInput(self)
+        return BlockingInput(self._portal, self._process.stdin)
 
     @property
     def stdout(self) -> BlockingOutput:
@@ -121,10 +121,6 @@ class BlockingProcess:
     def kill(self) -> None:
         """See ``Process.kill``."""
         call_in(self._portal, self._process.kill)
-
-    def call(self, function: Callable[[Any], Any]) -> Any:
-        """Do something with the input's stream, in the event loop's thread."""
-        return call_in(self._portal, function, self._process.stdin)
 
 
 class BlockingContainer:

@@ -87,7 +87,7 @@ class GatewayBuild(Gateway):
         """Whether it was cancelled from here."""
         return self._cancelled
 
-    def abort(self, error: BuildKitError) -> None:
+    def _abort(self, error: BuildKitError) -> None:
         """The build has ended by itself: no call waits any longer."""
         self._bridge.abort(error)
 
@@ -116,7 +116,7 @@ class GatewayBuild(Gateway):
         await self._build.ended()
         return await self._build.result()
 
-    async def fail(self, error: BaseException) -> None:
+    async def _fail(self, error: BaseException) -> None:
         """Tell the daemon that the build has failed; does nothing when it knows how the build ends."""
         if self._returned or self._build.done or caps.RETURN not in self.caps:
             return
@@ -163,7 +163,7 @@ class _Run:
             await self._build.result()
         except BuildKitError as exc:
             if gateway is not None:
-                gateway.abort(exc)
+                gateway._abort(exc)  # noqa: SLF001 - one module
         self.body.cancel()
 
     async def show(self, to: Display | Callable[[SolveStatus], object]) -> None:
@@ -205,7 +205,7 @@ class _Run:
             with anyio.move_on_after(END_PATIENCE):
                 await self._build.ended()
         if self._gateway is not None:
-            await self._gateway.fail(error)
+            await self._gateway._fail(error)  # noqa: SLF001 - one module
 
     async def cause(self, failure: Exception | None) -> BaseException | None:
         """What the block ends with."""

@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - the parts of a process know each other
 """A process in a gateway's container (V71).
 
 Every process has an ``ExecProcess`` stream of its own. One stream could carry all of them, and does in Go's client; but
@@ -11,7 +12,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -197,14 +198,14 @@ class Process:
             return True
         return any(isinstance(detail, ExitMessage) for detail in exit_.details)
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Give up its streams."""
         for reader in self._readers.values():
             reader.close()
         for output in self._outputs.values():
             output.close()
 
-    async def end(self) -> None:
+    async def _end(self) -> None:
         """Kill it if it still runs, and wait for its end; without signals the container's end is its own."""
         for reader in self._readers.values():
             reader.close()
@@ -218,7 +219,7 @@ class Process:
 
     # ---- what happens on the stream
 
-    async def begin(self, init: Init, hopeless: Callable[[], bool]) -> None:
+    async def _begin(self, init: Init, hopeless: Callable[[], bool]) -> None:
         """Start it, and wait until the daemon has.
 
         When a secret can not be had the daemon gives up, but says so only once the call is half-closed: it waits for
@@ -241,12 +242,12 @@ class Process:
             except RPCError as exc:
                 self._failure = exc
             tasks.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
+        if isinstance(self._failure, RPCError):
+            raise await self._bridge.explained(self._failure)
         if not isinstance(first, Started):
             raise RPCError(f"the daemon answered to the start of a process with {first!r}", code="INTERNAL")
 
-    async def follow(self) -> None:
+    async def _follow(self) -> None:
         """Hand out what comes until nothing more does."""
         try:
             while (message := await self._receive()) is not None:
@@ -310,7 +311,7 @@ class Process:
             if self._exit is None:
                 raise
 
-    async def send_input(self, data: bytes) -> None:
+    async def _send_input(self, data: bytes) -> None:
         """Send input, in pieces.
 
         Raises:
@@ -321,7 +322,7 @@ class Process:
                 raise anyio.BrokenResourceError
             await self._send(_exec.encode_data(self._id, STDIN, data[start : start + CHUNK]))
 
-    async def end_input(self) -> None:
+    async def _end_input(self) -> None:
         """Send the end of input."""
         try:
             await self._stream.send(_exec.encode_eof(self._id, STDIN))
@@ -339,12 +340,12 @@ class _Input(ByteSendStream):
     async def send(self, item: bytes) -> None:
         if self._closed:
             raise anyio.ClosedResourceError
-        await self._process.send_input(item)
+        await self._process._send_input(item)
 
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            await self._process.end_input()
+            await self._process._end_input()
 
 
 class _Output(ByteReceiveStream):
@@ -385,19 +386,18 @@ async def open_process(
     failure: BaseException | None = None
     async with bridge.duplex("ExecProcess") as stream:
         process = Process(bridge, stream, id, init)
-        with closing(process):
-            try:
-                await process.begin(init, hopeless)
-            except RPCError as exc:
-                raise await bridge.explained(exc) from None
+        try:
+            await process._begin(init, hopeless)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(process.follow)
+                tasks.start_soon(process._follow)
                 try:
                     yield process
                 except BaseException as exc:  # noqa: BLE001 - raised again below, out of the group's wrapping
                     failure = exc
                 with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_PATIENCE):
-                    await process.end()
+                    await process._end()
                 tasks.cancel_scope.cancel()
+        finally:
+            process._close()
     if failure is not None:
         raise failure

@@ -13,6 +13,9 @@ from pybuildkit import AsyncClient, Client
 from pybuildkit.control.blocking import BlockingContent, BlockingHistory
 from pybuildkit.control.content import Content
 from pybuildkit.control.records import History
+from pybuildkit.gateway import Container, GatewayBuild, Process, Reference
+from pybuildkit.gateway.blocking import BlockingGateway, BlockingReference
+from pybuildkit.gateway.blockingcontainer import BlockingContainer, BlockingProcess
 
 HEAVY = ("grpc", "google.protobuf", "hpack", "cryptography", "pytest", "asyncio", "anyio")
 
@@ -37,6 +40,10 @@ TWINS = [
     (AsyncClient, Client),
     (History, BlockingHistory),
     (Content, BlockingContent),
+    (GatewayBuild, BlockingGateway),
+    (Reference, BlockingReference),
+    (Container, BlockingContainer),
+    (Process, BlockingProcess),
 ]
 
 
