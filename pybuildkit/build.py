@@ -19,6 +19,7 @@ from pybuildkit.result import Result
 from pybuildkit.rpc.channel import Channel
 from pybuildkit.session.carrier import CarrierFactory
 from pybuildkit.session.session import Session
+from pybuildkit.tracing import traced_build
 
 __all__ = ["Build", "Plan", "run_build"]
 
@@ -178,6 +179,15 @@ class Build:
         return self._result
 
     async def _run(self) -> None:
+        request = self._plan.request
+        with traced_build(request.ref, request.frontend, self._channel.address) as traced:
+            try:
+                await self._run_to_end()
+            finally:
+                if self._error is not None:
+                    traced.failed(self._error)
+
+    async def _run_to_end(self) -> None:
         started = time.monotonic()
         try:
             await self._plan.prepare()
