@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from anyio import to_thread
-
 from pybuildkit.control.solve import SOLVE, CacheEntry, ExporterEntry, SolveRequest
-from pybuildkit.errors import BuildKitError, ConnectionLost, RPCError
+from pybuildkit.errors import BuildKitError, ConnectionLost, RegistryAuthError, RPCError
 from pybuildkit.services import Offers, SideServices
 from pybuildkit.session.filesync import FileSync
+from pybuildkit.session.offer import Offer, new_id
 from pybuildkit.session.secrets import SecretsService
-from pybuildkit.session.session import Session, new_id
 
 if TYPE_CHECKING:
     from pybuildkit.caches import Cache
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from pybuildkit.secrets import Secret
     from pybuildkit.session.calls import Service
     from pybuildkit.session.filesend import FileSend
+    from pybuildkit.session.session import Session
     from pybuildkit.targets import DirectoryTarget, FileTarget
 
 __all__ = ["Ingredients", "SolvePlan", "shared_key"]
@@ -101,7 +100,8 @@ class SolvePlan:
         self._secrets = SecretsService(
             {name: _source(name, secret) for name, secret in made_of.secrets.items()}
         )
-        self.session = Session(self._services(), shared_key=shared_key(made_of))
+        self.offer = Offer(self._services(), shared_key=shared_key(made_of))
+        self._session: Session | None = None
         attrs = dict(made_of.attrs)
         imports = self._content.imports if self._content else ()
         self._hidden = _hidden_attrs(made_of, imports)
@@ -109,7 +109,7 @@ class SolvePlan:
             attrs.setdefault(_CACHE_IMPORTS, _imports_json(imports))
         self.request = SolveRequest(
             ref=made_of.ref or new_id(),
-            session=self.session.id,
+            session=self.offer.id,
             definition=made_of.definition,
             frontend=made_of.frontend,
             frontend_attrs=attrs,
@@ -120,11 +120,25 @@ class SolvePlan:
             entitlements=made_of.entitlements,
             internal=made_of.internal,
             source_policy=made_of.source_policy,
-            source_policy_session=self.session.id if made_of.offers.check is not None else "",
+            source_policy_session=self.offer.id if made_of.offers.check is not None else "",
             enable_session_exporter=made_of.late_outputs is not None,
             compatibility_version=made_of.compatibility_version,
             proxy_network=made_of.proxy_network,
         )
+
+    @property
+    def session(self) -> Session:
+        """The session, for an event loop."""
+        if self._session is None:
+            from pybuildkit.session.session import Session
+
+            self._session = Session.of(self.offer)
+        return self._session
+
+    @property
+    def hides(self) -> bool:
+        """The build's history must not get all that the frontend is told (T20): only ``solve`` sees to that."""
+        return bool(self._hidden)
 
     @property
     def secrets(self) -> SecretsService:
@@ -173,23 +187,43 @@ class SolvePlan:
 
     async def prepare(self) -> None:
         """Find out what would fail at the end, before anything is built."""
-        if self._files is not None:
-            await to_thread.run_sync(self._files.prepare)
-        if self._content is not None:
-            await to_thread.run_sync(self._content.hold)
+        from anyio import to_thread
+
+        await to_thread.run_sync(self.ready)
 
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         """Put the results in their places."""
-        if self._files is not None:
-            await to_thread.run_sync(self._files.commit)
-        if self._content is not None:
-            await to_thread.run_sync(self._content.finish, response)
-        return response
+        from anyio import to_thread
+
+        return await to_thread.run_sync(self.complete, response)
 
     async def abandon(self) -> None:
         """Leave as little as can be of a build that went badly; does nothing after ``finish``."""
+        from anyio import to_thread
+
+        await to_thread.run_sync(self.discard)
+
+    # The same, blocking on the disk.
+
+    def ready(self) -> None:
+        """See ``prepare``."""
         if self._files is not None:
-            await to_thread.run_sync(self._files.abort)
+            self._files.prepare()
+        if self._content is not None:
+            self._content.hold()
+
+    def complete(self, response: dict[str, str]) -> dict[str, str]:
+        """See ``finish``."""
+        if self._files is not None:
+            self._files.commit()
+        if self._content is not None:
+            self._content.finish(response)
+        return response
+
+    def discard(self) -> None:
+        """See ``abandon``."""
+        if self._files is not None:
+            self._files.abort()
         if self._content is not None:
             self._content.close()
 
@@ -215,7 +249,10 @@ class SolvePlan:
             failed_registry=self._side.failed_registry(error.message),
             missing_locals=self._sync.missing,
         )
-        return build_error(error.code, error.message, error.details, facts=facts, progress=progress)
+        found = build_error(error.code, error.message, error.details, facts=facts, progress=progress)
+        if isinstance(found, RegistryAuthError):
+            self._side.registry_refused()
+        return found
 
 
 def _source(name: str, secret: Secret) -> Callable[[], Awaitable[bytes]]:

@@ -113,6 +113,11 @@ class SideServices:
         """Ids of agents that were asked for and not there."""
         return self._ssh.missing if self._ssh is not None else ()
 
+    def registry_refused(self) -> None:
+        """A registry did not take what it was given."""
+        if self._offers.auth is not None:
+            self._offers.auth.forget()
+
     def failed_registry(self, message: str) -> tuple[str, BuildKitError] | None:
         """The registry whose credentials could not be had, and why, if a message of the daemon says so."""
         failed = self._auth.failed if self._auth is not None else {}

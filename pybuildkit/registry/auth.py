@@ -88,7 +88,7 @@ class AuthBroker:
         assert isinstance(auth.tls, Mapping)
         self._tls = auth.tls
         self._environ = os.environ if environ is None else environ
-        self._lock = anyio.Lock()
+        self._lock: anyio.Lock | None = None  # made on the event loop
         self._known: dict[str, tuple[float, Credentials]] = {}
         self._tokens: dict[tuple[str, TokenRequest], tuple[float, Token]] = {}
         self._contexts: dict[str, ssl.SSLContext] = {}
@@ -103,12 +103,19 @@ class AuthBroker:
         Raises:
             ConfigError, SessionError: there should be some, and they can not be had.
         """
+        if self._lock is None:
+            self._lock = anyio.Lock()
         async with self._lock:
             when, found = self._known.get(host, (-CACHED_FOR, ANONYMOUS))
             if time.monotonic() - when >= CACHED_FOR:
                 found = await self._source.lookup(host) or ANONYMOUS
                 self._known[host] = time.monotonic(), found
             return found
+
+    def forget(self) -> None:
+        """A registry has refused what it was given: look everything up anew, whoever corrects it need not wait."""
+        self._known.clear()
+        self._tokens.clear()
 
     def has_tls(self, host: str) -> bool:
         """Whether TLS towards the registry's token server was set up here."""
@@ -130,8 +137,7 @@ class AuthBroker:
         try:
             token = await fetch_token(request, credentials, tls=await self._context(host))
         except BaseException:
-            # Whoever corrects the credentials now need not wait for them to be forgotten.
-            self._known.pop(host, None)
+            self.forget()
             raise
         self._tokens = {key: value for key, value in self._tokens.items() if value[0] > now}
         self._tokens[host, request] = token.fresh_until(now), token

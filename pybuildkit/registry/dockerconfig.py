@@ -35,7 +35,7 @@ _log = logging.getLogger("pybuildkit.registry")
 def docker_folder(environ: Mapping[str, str] | None = None) -> Path:
     """The folder of docker's configuration: ``$DOCKER_CONFIG``, else ``~/.docker``. It need not exist."""
     named = (os.environ if environ is None else environ).get(FOLDER_VARIABLE, "")
-    return Path(named) if named else Path("~/.docker").expanduser()
+    return Path(named or os.path.expanduser("~/.docker"))  # noqa: PTH111 - without a home it stays as it is
 
 
 class DockerConfig:

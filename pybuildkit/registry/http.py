@@ -6,6 +6,7 @@ server needs is here: one request a connection, an answer of bounded size, proxi
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import re
@@ -14,7 +15,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import anyio
 from anyio.abc import ByteStream
@@ -120,9 +121,9 @@ async def _exchange(
 ) -> tuple[HTTPAnswer, str]:
     """One request on a connection of its own: the answer, and where it redirects to."""
     try:
-        stream, target = await _connect(parts, tls)
+        stream, target, more = await _connect(parts, tls)
         async with stream:
-            await stream.send(_encode(request, parts, target))
+            await stream.send(_encode(request, parts, target, more))
             raw = await _read_all(stream)
     except ssl.SSLCertVerificationError as exc:
         raise SessionError(
@@ -130,17 +131,22 @@ async def _exchange(
             "RegistryAuth(tls=...) (--registry-auth-tlscontext)"
         ) from None
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as exc:
-        reason = exc.__cause__ if isinstance(exc, anyio.BrokenResourceError) and exc.__cause__ else exc
-        raise SessionError(f"{_shown(parts)} can not be reached: {reason or type(reason).__name__}") from None
+        raise SessionError(f"{_shown(parts)} can not be reached: {_reason(exc)}") from None
     return _decode(raw, request, parts)
+
+
+def _reason(error: BaseException) -> str:
+    """The system's words, which anyio has behind its own."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    return str(getattr(cause, "strerror", None) or cause or type(cause).__name__)
 
 
 def _shown(parts: SplitResult) -> str:
     return f"{parts.scheme}://{parts.hostname}:{_port(parts)}"
 
 
-async def _connect(parts: SplitResult, tls: ssl.SSLContext | None) -> tuple[ByteStream, str]:
-    """A connection to the server, or to the proxy before it, and the request's target on that."""
+async def _connect(parts: SplitResult, tls: ssl.SSLContext | None) -> tuple[ByteStream, str, dict[str, str]]:
+    """A connection to the server, or to the proxy before it, and the request's target and more headers on that."""
     assert parts.hostname is not None
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     proxy = _proxy(parts)
@@ -150,10 +156,10 @@ async def _connect(parts: SplitResult, tls: ssl.SSLContext | None) -> tuple[Byte
     else:
         stream = await anyio.connect_tcp(cast("str", proxy.hostname), _port(proxy))
         if parts.scheme == "http":
-            return stream, f"http://{parts.netloc.rpartition('@')[2]}{path}"
+            return stream, f"http://{parts.netloc.rpartition('@')[2]}{path}", _proxy_login(proxy)
     try:
         if proxy is not None:
-            await _open_tunnel(stream, parts)
+            await _open_tunnel(stream, parts, proxy)
         if parts.scheme == "https":
             context = tls or await anyio.to_thread.run_sync(ssl.create_default_context)
             stream = await TLSStream.wrap(
@@ -162,7 +168,7 @@ async def _connect(parts: SplitResult, tls: ssl.SSLContext | None) -> tuple[Byte
     except BaseException:
         await anyio.aclose_forcefully(stream)
         raise
-    return stream, path
+    return stream, path, {}
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:
@@ -171,17 +177,27 @@ def _proxy(parts: SplitResult) -> SplitResult | None:
     if not url or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     proxy = _split(url if "://" in url else f"http://{url}")
-    if proxy.scheme != "http" or proxy.username:
+    if proxy.scheme != "http":
         raise SessionError(
-            f"the proxy {proxy.scheme}://{proxy.hostname} can not be used for {parts.hostname}: only plain HTTP "
-            "proxies without a password can; exempt the host with $NO_PROXY"
+            f"the proxy {proxy.scheme}://{proxy.hostname} can not be used for {parts.hostname}: only one that is "
+            "spoken to by plain HTTP can; exempt the host with $NO_PROXY"
         )
     return proxy
 
 
-async def _open_tunnel(stream: ByteStream, parts: SplitResult) -> None:
+def _proxy_login(proxy: SplitResult | None) -> dict[str, str]:
+    """The header that opens a proxy, if its URL has a user."""
+    if proxy is None or proxy.username is None:
+        return {}
+    login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+    return {"proxy-authorization": f"Basic {base64.b64encode(login).decode()}"}
+
+
+async def _open_tunnel(stream: ByteStream, parts: SplitResult, proxy: SplitResult) -> None:
     name = f"{_bracketed(parts)}:{_port(parts)}"
-    await stream.send(f"CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+    headers = {"host": name, **_proxy_login(proxy)}
+    lines = [f"CONNECT {name} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items()), "", ""]
+    await stream.send("\r\n".join(lines).encode())
     head = b""
     while b"\r\n\r\n" not in head:
         head += await stream.receive()
@@ -197,7 +213,7 @@ def _bracketed(parts: SplitResult) -> str:
     return f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
 
 
-def _encode(request: HTTPRequest, parts: SplitResult, target: str) -> bytes:
+def _encode(request: HTTPRequest, parts: SplitResult, target: str, more: Mapping[str, str]) -> bytes:
     host = _bracketed(parts) + (f":{parts.port}" if parts.port else "")
     headers = {
         "host": host,
@@ -205,6 +221,7 @@ def _encode(request: HTTPRequest, parts: SplitResult, target: str) -> bytes:
         "accept": "application/json",
         "connection": "close",
         **request.headers,
+        **more,
     }
     if request.body or request.method == "POST":
         headers["content-length"] = str(len(request.body))

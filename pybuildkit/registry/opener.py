@@ -37,6 +37,11 @@ class AuthOpener:
                 self._broker = auth_broker(self._auth)
             return self._broker
 
+    def forget(self) -> None:
+        """Have the broker look everything up anew, if there is one yet."""
+        if self._broker is not None:
+            self._broker.forget()
+
     @property
     def nobody(self) -> bool:
         """Whether no registry is to be opened at all."""

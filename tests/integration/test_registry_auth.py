@@ -130,6 +130,18 @@ async def test_a_wrong_password(buildkit: AsyncClient, basic: Registry, base_ima
     assert "hunter" not in str(caught.value)
 
 
+async def test_a_corrected_password_is_used_at_once(
+    buildkit: AsyncClient, basic: Registry, base_image: OCIImage
+) -> None:
+    """S76: what a registry has refused is not kept, although the client lives on."""
+    image = await private(basic, base_image)
+    passwords = iter(["hunter9", "hunter2"])
+    async with AsyncClient(buildkit.address, auth=lambda host: ("alice", next(passwords))) as client:
+        with pytest.raises(RegistryAuthError):
+            await build_on(client, image)
+        await build_on(client, image)
+
+
 @pytest.mark.parametrize("oauth", [True, False], ids=["oauth", "basic"])
 async def test_a_token_where_one_will_do(
     buildkit: AsyncClient, bearer: Registry, tokens: TokenServer, base_image: OCIImage, oauth: bool

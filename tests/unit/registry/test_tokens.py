@@ -346,7 +346,8 @@ def proxy(refuse: bool = False) -> Generator[tuple[str, list[bytes]]]:
             connection, _ = listener.accept()
             with connection:
                 head = connection.recv(65536)
-                seen.append(head.split(b"\r\n")[0])
+                lines = head.split(b"\r\n")
+                seen.extend([lines[0], *(line for line in lines if line.startswith(b"proxy-authorization"))])
                 if refuse:
                     connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
                 elif head.startswith(b"CONNECT "):
@@ -402,9 +403,19 @@ async def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
             await fetch_token(TokenRequest("https://auth.test/"), ANONYMOUS)
 
 
-async def test_a_proxy_with_a_password_is_not_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://me:hunter2@proxy.test:3128")
-    with pytest.raises(SessionError, match=r"proxy http://proxy.test can not be used") as caught:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_with_a_password(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    with proxy(refuse=True) as (url, seen):
+        monkeypatch.setenv(f"{scheme}_proxy", url.replace("//", "//me:hunter%40@"))
+        with pytest.raises(SessionError) as caught:
+            await fetch_token(TokenRequest(f"{scheme}://auth.test/"), ANONYMOUS)
+    assert seen[1] == b"proxy-authorization: Basic " + base64.b64encode(b"me:hunter@")
+    assert "hunter" not in str(caught.value)
+
+
+async def test_a_proxy_that_speaks_tls_is_not_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "https://me:hunter2@proxy.test:3128")
+    with pytest.raises(SessionError, match=r"proxy https://proxy.test can not be used") as caught:
         await fetch_token(TokenRequest("https://auth.test/"), ANONYMOUS)
     assert "hunter2" not in str(caught.value)
 
