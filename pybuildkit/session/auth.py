@@ -12,8 +12,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
-
 from pybuildkit import _wire
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import BuildKitError, ConfigError
@@ -83,7 +81,7 @@ class AuthService:
         request = await _Request.receive(call)
         host = request.text(1)
         with self._explained(host):
-            broker = await to_thread.run_sync(self._opener)
+            broker = await self._broker()
             user, secret = (await broker.credentials(host)).login
         if secret:
             self._tell(f"[auth] sharing credentials for {host}")
@@ -98,7 +96,7 @@ class AuthService:
         # A daemon that asks twice in a session could do nothing with the first one.
         fresh = (host, wanted) in self._handed
         with self._explained(host):
-            broker = await to_thread.run_sync(self._opener)
+            broker = await self._broker()
             if await broker.credentials(host):
                 scopes = " ".join(scope.removeprefix("repository:") for scope in wanted.scopes)
                 self._tell(f"[auth] {scopes} token for {host}")
@@ -137,12 +135,18 @@ class AuthService:
             raise StatusError(Code.UNAVAILABLE, "client side tokens disabled")
         if not _SigningKey.possible():
             raise StatusError(Code.UNIMPLEMENTED, "this client has no cryptography to sign with")
-        broker = await to_thread.run_sync(self._opener)
+        broker = await self._broker()
         seed = await broker.seed(host)
         if not seed and not broker.has_tls(host):
             # Anybody can fetch an anonymous token: the daemon can, which reaches the registry for sure.
             raise StatusError(Code.UNAVAILABLE, f"this client has no credentials for {host}")
         return seed
+
+    async def _broker(self) -> AuthBroker:
+        """Who has the credentials; made in a thread the first time, since that takes a while."""
+        from anyio import to_thread  # a matter of start-up time
+
+        return await to_thread.run_sync(self._opener)
 
     def _explained(self, host: str) -> _Explained:
         return _Explained(self.failed, host)

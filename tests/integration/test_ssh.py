@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -228,3 +230,17 @@ async def test_a_context_over_ssh(
                 outputs=Local(tmp_path / "out"),
             )
     assert (tmp_path / "out" / "secret.txt").read_text() == "only with a key\n"
+
+
+def test_the_command_line(daemon: Buildkitd, server: SSHServer, tmp_path: Path) -> None:
+    """B28: a key by its path, under an id."""
+    (tmp_path / "Dockerfile").write_text(CLONE.format(url=url(server), more=",id=work"))
+    words = ["build", str(tmp_path), "--network", "host", "--no-cache", "--progress", "plain"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pybuildkit", *words, "--ssh", f"work={server.key}"],
+        env={**os.environ, "BUILDKIT_HOST": daemon.address},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
