@@ -30,6 +30,7 @@ from pybuildkit.errors import (
     PolicyError,
     RegistryAuthError,
     SecretNotFound,
+    SessionError,
     SSHNotFound,
 )
 from pybuildkit.events import Position, Range, SourceInfo, Vertex
@@ -352,3 +353,13 @@ def test_remedies_stand_on_their_own_line_below_long_texts() -> None:
         "UNKNOWN", "git stderr:\nfatal: unable to connect: Connection refused\n\nconnection refused"
     )
     assert error.message.splitlines()[-1].startswith("the daemon can not reach it")
+
+
+def test_credentials_that_could_not_be_had() -> None:
+    """What this side has said itself is not explained a second time."""
+    why = SessionError("the credential helper x failed for a.test; run it to see why")
+    facts = BuildFacts(failed_registry=("a.test", why))
+    error = build_error("UNKNOWN", f"rpc error: code = Unknown desc = {why}", facts=facts)
+    assert isinstance(error, RegistryAuthError)
+    assert error.host == "a.test"
+    assert error.message == str(why)
