@@ -25,6 +25,7 @@ from pybuildkit.gateway.sources import ImageMetadata, ResolveOptions, SourceLike
 from pybuildkit.result import Result
 
 if TYPE_CHECKING:
+    from pybuildkit.errors import BuildError
     from pybuildkit.events import Range, SourceInfo
     from pybuildkit.llb import Definition, State
     from pybuildkit.options import PolicySource, SolveTarget
@@ -195,6 +196,20 @@ class BlockingGateway:
     ) -> Generator[BlockingContainer, None, None]:
         """See ``Gateway.container``."""
         opened = self._gateway.container(mounts, **options)
+        with self._portal.wrap_async_context_manager(opened) as container:
+            yield BlockingContainer(self._portal, container)
+
+    @contextmanager
+    def container_for(
+        self,
+        error: BuildError,
+        of: AnyReference | GatewayResult[AnyReference] | None = None,
+        *,
+        before: bool = False,
+        **options: Unpack[ContainerOptions],
+    ) -> Generator[BlockingContainer, None, None]:
+        """See ``Gateway.container_for``."""
+        opened = self._gateway.container_for(error, of, before=before, **options)
         with self._portal.wrap_async_context_manager(opened) as container:
             yield BlockingContainer(self._portal, container)
 

@@ -61,6 +61,8 @@ class ContainerOptions(TypedDict, total=False):
         env: variables of every process, over which a process can have its own.
         cwd: working directory of every process.
         user: user of every process.
+        secret_env: variables of every process whose values are secrets, likewise.
+        security: of every process that says nothing else, see ``ProcessOptions``.
     """
 
     hostname: str
@@ -71,6 +73,8 @@ class ContainerOptions(TypedDict, total=False):
     env: Mapping[str, str]
     cwd: str
     user: str
+    secret_env: Mapping[str, str | SecretMount]
+    security: Security
 
 
 class ProcessOptions(TypedDict, total=False):
@@ -242,9 +246,9 @@ class Container:
     def _init(self, args: Sequence[str], fds: list[int], options: ProcessOptions, *, tty: bool) -> Init:
         if isinstance(args, str) or not args or not all(isinstance(arg, str) for arg in args):
             raise ConfigError(f"command {args!r} must be a list of strings, as ['sh', '-c', 'make']")
+        given = {**self._defaults.get("secret_env", {}), **options.get("secret_env", {})}
         secrets = {
-            name: SecretMount(value) if isinstance(value, str) else value
-            for name, value in options.get("secret_env", {}).items()
+            name: SecretMount(value) if isinstance(value, str) else value for name, value in given.items()
         }
         self._bridge.check("a process in a container", caps.EXEC)
         if secrets:
@@ -257,7 +261,7 @@ class Container:
             user=options.get("user") or self._defaults.get("user", ""),
             fds=fds,
             tty=tty,
-            security=check_security(options.get("security", "sandbox")),
+            security=check_security(options.get("security") or self._defaults.get("security", "sandbox")),
             secret_env=secrets,
         )
 

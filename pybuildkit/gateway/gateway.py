@@ -40,7 +40,9 @@ from pybuildkit.llb.mounts import BindMount
 from pybuildkit.references import Reference as ImageReference
 
 if TYPE_CHECKING:
+    from pybuildkit.errors import BuildError
     from pybuildkit.events import Range, SourceInfo
+    from pybuildkit.gateway._types import AnyReference
     from pybuildkit.llb import Definition, State
     from pybuildkit.options import PolicySource, SolveTarget
     from pybuildkit.workers import Worker
@@ -297,6 +299,44 @@ class Gateway:
         listed = mounts if isinstance(mounts, Mapping) else {"/": mounts}
         mounted = await self._mounted(listed)
         async with open_container(self._bridge, mounted, options, self._secrets) as container:
+            yield container
+
+    @asynccontextmanager
+    async def container_for(
+        self,
+        error: BuildError,
+        of: AnyReference | GatewayResult[AnyReference] | None = None,
+        *,
+        before: bool = False,
+        **options: Unpack[ContainerOptions],
+    ) -> AsyncGenerator[Container, None]:
+        """A container in which a step failed: its mounts as the step left them, its environment, directory and user.
+
+        ::
+
+            result = await gateway.solve(graph)
+            try:
+                await result.ref.evaluate()
+            except ExecError as exc:
+                async with gateway.container_for(exc, result) as container:
+                    print((await container.run(["cat", "config.log"])).stdout)
+
+        Args:
+            error: from a solve, an evaluation or a look at a file in this build.
+            of: what was being run: needed for steps that run no command, as a copy. Its root is then the directory that is
+                copied into, and what is copied is at ``/mnt/source``.
+            before: the mounts as they were before the step ran.
+            **options: see ``ContainerOptions``; they come over the step's own.
+
+        Raises:
+            ConfigError: no step is to blame, or there is nothing that could be mounted.
+            Unsupported: the daemon has no containers for gateways.
+        """
+        from pybuildkit.gateway.failed import FailedStep, graph_of
+
+        step = FailedStep.of(error, graph_of(of, error), before=before)
+        made: ContainerOptions = {**step.options, **options}
+        async with self.container(step.mounts, **made) as container:
             yield container
 
     async def _mounted(self, mounts: Mapping[str, MountLike]) -> list[Mounted]:

@@ -146,8 +146,6 @@ class Definition:
 
     @classmethod
     def _decode(cls, data: bytes) -> Definition:
-        from pybuildkit.llb.schema import local_name
-
         ops: list[bytes] = []
         metadata: dict[str, bytes] = {}
         source: SourceTable | None = None
@@ -159,8 +157,7 @@ class Definition:
                 metadata[key] = OpMetadata.decode(body).encode()
             elif number == 3:
                 source = SourceTable.decode(_message(value))
-        names = [name for op in ops if (name := local_name(op))]
-        return cls(tuple(ops), None, metadata, source, {name: LocalSource(name) for name in names})
+        return cls(tuple(ops), None, metadata, source, _locals(ops, {}))
 
     def to_bytes(self) -> bytes:
         """The ``pb.Definition``: always the same bytes for the same definition, maps sorted by key."""
@@ -203,6 +200,33 @@ class Definition:
         ignore = OpMetadata(ignore_cache=True)
         metadata = {d: self.metadata.get(d, OpMetadata()).merged(ignore).encode() for d in self.digests}
         return Definition(self.ops, self.digests, {**self._metadata, **metadata}, self._source, self.locals)
+
+    def part(self, digest: str, index: int = 0) -> Definition:
+        """The part of the graph that yields what one of its ops gives.
+
+        Args:
+            digest: the op's.
+            index: which of the op's results.
+
+        Raises:
+            DefinitionError: there is no such op.
+        """
+        from pybuildkit.llb.schema import inputs_of
+
+        by_digest = dict(zip(self.digests, self.ops, strict=True))
+        if digest not in by_digest:
+            raise DefinitionError(f"there is no op {digest} in the graph")
+        needed = {digest}
+        left = [digest]
+        while left:
+            found = {name for name, _ in inputs_of(by_digest[left.pop()])} - needed
+            needed |= found
+            left += found
+        kept = [name for name in self.digests if name in needed]
+        result = encode_field(b"\n", digest.encode()) + (b"\x10" + varint(index) if index else b"")
+        ops = (*(by_digest[name] for name in kept), encode_field(b"\n", result))
+        metadata = {name: data for name, data in self._metadata.items() if name in needed}
+        return Definition(ops, None, metadata, self._source, _locals(ops, self.locals))
 
     def validate(self, caps: CapSet | None = None) -> None:
         """Check the definition as the daemon would, before anything is sent.
@@ -248,6 +272,14 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<Definition {self.head[7:19] or 'scratch'}, {len(self.ops)} ops>"
+
+
+def _locals(ops: Iterable[bytes], known: Mapping[str, LocalSource]) -> dict[str, LocalSource]:
+    """The folders that ops read, by name."""
+    from pybuildkit.llb.schema import local_name
+
+    names = [name for op in ops if (name := local_name(op))]
+    return {name: known.get(name) or LocalSource(name) for name in names}
 
 
 def _digests(ops: Iterable[bytes]) -> tuple[str, ...]:
