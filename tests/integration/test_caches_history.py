@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import run_process
 from anyio.to_thread import run_sync
 
 from pybuildkit import AsyncClient, llb, plan
@@ -283,3 +285,42 @@ async def test_a_secret_is_fetched_on_this_way_too(
         client, context, secrets={"a": b"b"}, cache_from=GHACache(url=github.url, token=github.token)
     )
     assert len(steps) == 1
+
+
+@pytest.mark.parametrize("command", ["build", "solve"])
+async def test_the_command_line(
+    daemon: tuple[AsyncClient, Buildkitd],
+    context: Path,
+    github: GitHubCache,
+    credentials: list[str],
+    command: str,
+) -> None:
+    """Which does not use the client above, where it can do without."""
+    client, buildkitd = daemon
+    cache = f"type=gha,url={github.url},token={github.token}"
+    words = {
+        "build": [str(context), "--cache-from", cache],
+        "solve": [
+            "--frontend=dockerfile.v0",
+            f"--local=context={context}",
+            f"--local=dockerfile={context}",
+            "--import-cache",
+            cache,
+        ],
+    }[command]
+    argv = [
+        sys.executable,
+        "-m",
+        "pybuildkit",
+        "--addr",
+        buildkitd.address,
+        command,
+        "--progress=plain",
+        *words,
+    ]
+    done = await run_process(argv, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    (record,) = await client.history.list()
+    assert record.error is None
+    assert found_in(await recorded(client, record.ref), credentials) == []
+    assert found_in(done.stdout + done.stderr, credentials) == []

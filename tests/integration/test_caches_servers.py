@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from tests.conftest import find_tool
 from tests.support.cacheservers import S3, Azurite, serve_azurite, serve_s3
 from tests.support.daemons import fresh_daemon, steps_of
 from tests.support.ghacache import GitHubCache, serve_github_cache
+from tests.unit.docs.test_caches_page import examples
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -293,3 +295,22 @@ async def test_the_same_export_twice(old: AsyncClient, context: Path) -> None:
     cache = RegistryCache("127.0.0.1:9/none/cache:x")
     with pytest.raises(ConfigError, match="exported to twice"):
         await old.build(context, cache_to=[cache, cache])
+
+
+async def test_the_pages_examples(
+    buildkit: AsyncClient, context: Path, registry: Registry, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``docs/caches.md``."""
+    page = examples()
+    await page["with_registry"](buildkit, context, f"{registry.host}/page/cache:x")
+    several = (buildkit, context, f"{registry.host}/page/app:1", str(context.parent / "cache"))
+    with pytest.warns(CacheInactiveWarning, match="left out"):
+        await page["with_several"](*several)
+    await page["with_several"](*several)
+    environ = {"ACCESS_KEY_ID": s3.key_id, "SECRET_ACCESS_KEY": s3.secret, "ENDPOINT_URL_S3": s3.url}
+    for name, value in environ.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    # Such an endpoint has no host name for each bucket.
+    monkeypatch.setitem(page, "S3Cache", partial(page["S3Cache"], use_path_style=True))
+    await page["with_bucket"](buildkit, context, s3.bucket, "feature")
+    assert {"manifests/feature", "manifests/main"} <= set(s3.objects())

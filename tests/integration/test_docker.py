@@ -27,6 +27,7 @@ from pybuildkit.transport import dial
 from tests.conftest import find_tool
 from tests.support.dockerd import IMAGE, Dockerd, NoDockerd, buildkit_image, running_dockerd
 from tests.support.httpserver import Answer, Asked, serve
+from tests.unit.docs.test_outputs_page import examples
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
 
@@ -192,6 +193,13 @@ def test_an_image_into_the_engine_by_text(engine: Dockerd, buildkit_client: Clie
         outputs="type=docker-engine,name=example.test/text:1,compression=uncompressed",
     )
     assert json.loads(engine.request("GET", "/images/example.test/text:1/json"))["Id"] == result.config_digest
+
+
+async def test_the_pages_example(engine: Dockerd, buildkit: AsyncClient, context: Path) -> None:
+    """``docs/outputs.md``."""
+    image_id = await examples()["into_the_engine"](buildkit, made_here(context, "true"))
+    found = await anyio.to_thread.run_sync(engine.request, "GET", "/images/app:1/json")
+    assert json.loads(found)["Id"] == image_id
 
 
 def test_a_failed_build_loads_nothing(engine: Dockerd, buildkit_client: Client, context: Path) -> None:

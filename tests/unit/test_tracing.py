@@ -167,7 +167,9 @@ async def test_a_build_that_fails(listening: Listening) -> None:
 
 async def test_a_build_that_is_cancelled(listening: Listening) -> None:
     with anyio.move_on_after(0.1):
-        async with run_build(cast("Channel", FakeChannel(forever, three)), FakePlan(), watched=False) as build:
+        async with run_build(
+            cast("Channel", FakeChannel(forever, three)), FakePlan(), watched=False
+        ) as build:
             await build.result()
     assert listening.spans["buildkit.build"].status.status_code is StatusCode.ERROR
 

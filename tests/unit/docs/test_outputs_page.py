@@ -16,7 +16,7 @@ def examples() -> dict[str, Any]:
     """All names that the page's blocks define."""
     namespace: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), namespace)
     return namespace
