@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybuildkit.errors import DaemonError
-from pybuildkit.transport.address import SOCKET_PATH_LIMIT
 
 __all__ = ["Places"]
 
 _PREFIX = "pybuildkit-"
 _SOCKET = "buildkitd.sock"
+
+_SOCKET_PATH_LIMIT = 104
+"""The longest path of a socket that buildkitd listens on, in bytes: three less than Linux takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Places:
 
 def _run_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    if len(os.fsencode(folder / _SOCKET)) <= SOCKET_PATH_LIMIT:
+    if len(os.fsencode(folder / _SOCKET)) <= _SOCKET_PATH_LIMIT:
         return folder
     folder.rmdir()
     return Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))

@@ -59,7 +59,8 @@ async def test_prune_each_and_all(buildkit: AsyncClient) -> None:
     await buildkit.solve(step(unique()))
     removed = [record async for record in buildkit.prune_each(all=True)]
     assert removed
-    assert await buildkit.disk_usage() == ()
+    # A step that an earlier test has cancelled may still be on its way out.
+    assert all(record.in_use for record in await buildkit.disk_usage())
 
 
 async def test_a_filter_that_can_not_be_read(buildkit: AsyncClient) -> None:

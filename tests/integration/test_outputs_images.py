@@ -337,7 +337,13 @@ async def test_all_at_once(
         outputs=[
             Local(tmp_path / "out"),
             Tar(tmp_path / "files.tar"),
-            OCI(tmp_path / "zstd.tar", compression="zstd", names=("example.test/zstd:1",)),
+            # Forced: the outputs are made side by side, and one may find a layer that another has compressed.
+            OCI(
+                tmp_path / "zstd.tar",
+                compression="zstd",
+                force_compression=True,
+                names=("example.test/zstd:1",),
+            ),
             OCI(tmp_path / "layout", tar=False),
             Docker(tmp_path / "docker.tar", names=("example.test/docker:1",)),
             Registry(f"{registry.host}/outputs/all:1", insecure=True),
