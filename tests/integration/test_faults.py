@@ -19,9 +19,9 @@ import anyio
 import pytest
 from anyio.to_thread import run_sync
 
-from pybuildkit import AsyncClient
+from pybuildkit import AsyncClient, llb
 from pybuildkit.build import Build
-from pybuildkit.caches import RegistryCache
+from pybuildkit.caches import GHACache, RegistryCache
 from pybuildkit.daemon import Buildkitd
 from pybuildkit.errors import (
     BuildCancelled,
@@ -37,6 +37,7 @@ from pybuildkit.session import watch
 from pybuildkit.testing.registry import Registry
 from pybuildkit.testing.service import BuildkitdOptions
 from tests.support.daemons import fresh_daemon
+from tests.support.ghacache import runtime_token
 from tests.support.proxy import Proxy, proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
@@ -103,6 +104,12 @@ PHASES = {
     ),
     "lookup of an image": Phase("FROM {hub}/library/busybox\n", "[internal] load metadata", "silent hub"),
     "step": Phase("FROM busybox\nRUN sleep 1234\n", "[2/2] RUN", ""),
+    "step of a build with hidden credentials": Phase(
+        "FROM busybox\nRUN sleep 1234\n",
+        "[2/2] RUN",
+        "",
+        lambda _out, _hub: {"cache_from": GHACache(url="http://127.0.0.1:9", token=runtime_token())},
+    ),
     "secret": Phase(
         "FROM busybox\nRUN --mount=type=secret,id=a cat /run/secrets/a\n",
         "[stage-0 2/2] RUN",
@@ -288,18 +295,44 @@ async def test_a_daemon_that_is_stopped(buildkitd_options: BuildkitdOptions, tmp
     assert "daemon" in str(caught.value)
 
 
+@pytest.mark.parametrize("at", ["a solve", "the caller's own work"])
+async def test_a_daemon_that_is_killed_under_a_gateway_build(
+    buildkitd_options: BuildkitdOptions, tmp_path: Path, at: str
+) -> None:
+    """The block ends, even while it does something else."""
+    slow = llb.image("busybox").run(f"sleep 1234 # {tmp_path}")
+    async with (
+        fresh_daemon(buildkitd_options, stop_grace=0.5) as (client, daemon),
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def kill() -> None:
+            await anyio.sleep(1)
+            await run_sync(send_signal, daemon, signal.SIGKILL)
+
+        tasks.start_soon(kill)
+        with anyio.fail_after(1 + AT_ONCE), pytest.raises(ConnectionLost, match="still running"):  # noqa: PT012
+            async with client.gateway() as gateway:
+                if at == "a solve":
+                    await gateway.solve(slow, evaluate=True)
+                else:
+                    await anyio.sleep_forever()
+
+
 # --- the way to the daemon ---
 
 
-@pytest.mark.parametrize("own_session", [True, False])
+@pytest.mark.parametrize(
+    "options", [{"own_session": True}, {"own_session": False}, {"transport": "grpc"}], ids=str
+)
 async def test_a_connection_that_is_cut(
-    buildkitd_options: BuildkitdOptions, tmp_path: Path, own_session: bool
+    buildkitd_options: BuildkitdOptions, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     context = project(tmp_path / "context", "FROM busybox\nRUN sleep 1234\n")
     async with fresh_daemon(buildkitd_options, stop_grace=0.5) as (_, daemon):
         with proxy(daemon.socket) as way:
             async with (
-                AsyncClient(way.address, own_session=own_session) as client,
+                AsyncClient(way.address, **options) as client,
                 client.stream(context) as build,
             ):
                 await started(build, "[2/2] RUN")

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-__all__ = ["GitHubCache", "serve_github_cache"]
+__all__ = ["GitHubCache", "runtime_token", "serve_github_cache"]
 
 _V1 = "/_apis/artifactcache/"
 _V2 = "/twirp/github.actions.results.api.v1.CacheService/"
