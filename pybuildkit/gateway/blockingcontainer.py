@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.from_thread import BlockingPortal
 
-from pybuildkit._portal import call_in
+from pybuildkit._portal import call_in, pull
 from pybuildkit.fsutil.stat import Stat
 from pybuildkit.gateway._exec import SignalLike
 from pybuildkit.gateway.container import Container, ProcessOptions
@@ -104,6 +104,10 @@ class BlockingProcess:
     def ended(self) -> bool:
         """See ``Process.ended``."""
         return self._process.ended
+
+    def lines(self) -> Iterator[str]:
+        """See ``Process.lines``."""
+        return pull(self._portal, self._process.lines())
 
     def wait(self) -> int:
         """See ``Process.wait``."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.text import TextReceiveStream
 
 from pybuildkit._wire import ProtoDecodeError
 from pybuildkit.details import ExitMessage
@@ -131,6 +132,20 @@ class Process:
     def ended(self) -> bool:
         """Whether it has ended, or could not be started."""
         return self._exited.is_set()
+
+    async def lines(self) -> AsyncGenerator[str, None]:
+        """Its output line by line, as they come, without their ends; the last one may be without an end itself.
+
+        Raises:
+            ConfigError: it was started without.
+        """
+        rest = ""
+        async for text in TextReceiveStream(self.stdout, errors="replace"):
+            *whole, rest = (rest + text).split("\n")
+            for line in whole:
+                yield line
+        if rest:
+            yield rest
 
     async def wait(self) -> int:
         """Wait for its end; its exit code.

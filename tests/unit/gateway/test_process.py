@@ -250,3 +250,12 @@ async def test_streams_that_were_not_asked_for() -> None:
                 getattr(running, name)
         stream.say(EXIT_0, DONE)
         assert await running.wait() == 0
+
+
+async def test_lines() -> None:
+    """Whatever pieces they come in; a character may come in two."""
+    async with started(1) as (running, stream):
+        word = "käse\n".encode()
+        stream.say(data(1, b"one\ntw"), data(1, b"o\n\n" + word[:2]), data(1, word[2:]), data(1, b"\xff end"))
+        stream.say(data(1, eof=True), EXIT_0, DONE)
+        assert [line async for line in running.lines()] == ["one", "two", "", "käse", "\ufffd end"]
