@@ -187,7 +187,7 @@ class _Run:
         if gateway.returned:
             return
         request = self._plan.request
-        if request.exporters or request.cache_exports:
+        if request.exporters or request.cache_exports or request.enable_session_exporter:
             raise ConfigError(
                 "the block of gateway() ended without finish(), so that there is nothing to export: "
                 "await gateway.finish(result)"

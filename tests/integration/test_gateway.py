@@ -480,3 +480,33 @@ def test_the_blocking_twin(buildkit_client: Client, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "g").read_text() == "hi\n"
     with pytest.raises(ExecError), buildkit_client.gateway() as gateway:
         gateway.solve(BUSYBOX.run("exit 4"), evaluate=True)
+
+
+async def test_in_a_shared_session(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """S18: what the session has, and what comes later besides."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(name)
+    async with (
+        buildkit.session(locals={"mine": tmp_path / "one"}, secrets={"t": b"s3cret"}) as session,
+        buildkit.gateway(session=session) as gateway,
+    ):
+        assert await (await gateway.solve(llb.local(name="mine"))).ref.read_file("f") == b"one"
+        assert await (await gateway.solve(llb.local(tmp_path / "two"))).ref.read_file("f") == b"two"
+        async with gateway.container(BUSYBOX) as container:
+            done = await container.run(["sh", "-c", "echo $T"], secret_env={"T": "t"})
+            assert done.stdout == b"s3cret\n"
+
+
+async def test_outputs_that_are_chosen_late(buildkit: AsyncClient, tmp_path: Path) -> None:
+    """The exporters are asked for when the result is there, also for a gateway build."""
+
+    def choose(*_: object) -> Local:
+        return Local(tmp_path / "out")
+
+    async with buildkit.gateway(late_outputs=choose) as gateway:
+        await gateway.finish(await gateway.solve(llb.scratch().mkfile("/f", data=b"x")))
+    assert (tmp_path / "out" / "f").read_text() == "x"
+    with pytest.raises(ConfigError, match=r"finish\(\)"):
+        async with buildkit.gateway(late_outputs=choose):
+            pass
