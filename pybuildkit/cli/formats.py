@@ -70,4 +70,5 @@ def _scaled(value: int) -> tuple[float, str]:
     unit = 0
     while abs(value) >= 1000 ** (unit + 1) and unit < len(_UNITS) - 1:
         unit += 1
-    return value / 1000**unit, _UNITS[unit]
+    # As Go divides: both are floats before.
+    return float(value) / float(1000**unit), _UNITS[unit]

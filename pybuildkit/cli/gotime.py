@@ -90,7 +90,7 @@ def parse_duration(text: str, flag: str) -> float:
     Raises:
         ConfigError: it is none.
     """
-    number = r"(?:\d+\.?\d*|\.\d+)"
+    number = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
     unit = "|".join(_UNITS)
     if text in ("0", "+0", "-0"):
         return 0.0

@@ -184,7 +184,7 @@ def record_view(record: HistoryRecord) -> Struct:
         ("FrontendAttrs", _map(record.frontend_attrs), "FrontendAttrs"),
         ("Exporters", _list(exporters), "Exporters"),
         ("Error", _error(record.error), "error"),
-        ("CreatedAt", _timestamp(record.created_ns), "CreatedAt"),
+        ("CreatedAt", _timestamp(record.created_ns or None), "CreatedAt"),
         ("CompletedAt", _timestamp(record.completed_ns), "CompletedAt"),
         ("Logs", _descriptor(record.logs), "logs"),
         ("ExporterResponse", _map(record.metadata), "ExporterResponse"),

@@ -161,7 +161,7 @@ def _verb(verb: str, flags: str, precision: str | None, value: Any) -> str:
     whole = isinstance(number, int) and not isinstance(number, bool)
     plus = "+" if "+" in flags else ""
     shown: str | None = None
-    if verb == "v" or (verb == "s" and not isinstance(value, int | float | bool)):
+    if verb == "v" or (verb == "s" and type(value) not in (int, float, bool)):
         shown = go_format(value)
         shown = shown[: int(precision)] if precision is not None and isinstance(value, str) else shown
     elif verb == "q" and isinstance(value, str):

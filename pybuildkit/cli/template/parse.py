@@ -262,7 +262,7 @@ class _Tokens:
         while True:
             commands.append(self._command((*ends, "|")))
             _, sign, _ = self._take()
-            if sign != "|":
+            if sign != "|" or not self._peek()[0]:  # Go lets a last | pass
                 break
         return Pipeline(commands, variables, declares)
 
@@ -287,6 +287,8 @@ class _Tokens:
             operands.append(self._operand())
         if not operands:
             raise trouble(self._text, "a value is missing")
+        if isinstance(operands[0], Literal) and operands[0].value is None:
+            raise trouble(self._text, "nil alone is nothing")
         return Command(operands)
 
     def _operand(self) -> Operand:
@@ -317,7 +319,7 @@ class _Tokens:
         readers: dict[str, Callable[[str], Any]] = {"string": _string, "char": _char, "number": _number}
         try:
             return readers[kind](token)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             raise trouble(self._text, f"{token} can not be read") from None
 
 
