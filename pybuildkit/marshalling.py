@@ -7,8 +7,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from anyio import to_thread
-
 from pybuildkit.errors import ConfigError, DefinitionError
 
 if TYPE_CHECKING:
@@ -59,6 +57,8 @@ async def to_definition(target: object, images: OpenImages) -> Definition:
         DefinitionError: the graph can not work.
         BuildError: an image could not be looked up.
     """
+    from anyio import to_thread
+
     from pybuildkit.llb import Definition, State
 
     if isinstance(target, Definition):
@@ -82,6 +82,8 @@ async def to_definitions(targets: Mapping[str, object] | None, images: OpenImage
 
 async def _with_images(state: State, images: OpenImages) -> Definition:
     """Not ``marshal_async``: a marshal reads Python files, which belongs into a thread."""
+    from anyio import to_thread
+
     from pybuildkit.llb.options import lay_over
     from pybuildkit.llb.resolve import resolve_all
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-
-from anyio import to_thread
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, cast
 
 from pybuildkit.entitlements import resolve_entitlements
 from pybuildkit.errors import ConfigError
@@ -35,10 +33,12 @@ __all__ = [
     "graph_locals",
     "is_graph",
     "plan_for",
+    "plan_now",
     "session_ingredients",
 ]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 async def plan_for(
@@ -60,33 +60,70 @@ async def plan_for(
         ConfigError, DefinitionError: an argument can not work.
         BuildError: an image could not be looked up.
     """
-    options = {key: value for key, value in options.items() if value is not None and value != ""}
+    options = _given(options)
+    inputs: Mapping[str, Definition] = {}
     if is_graph(target) and call != "build":
-        if options.get("frontend"):
-            raise ConfigError(
-                "a graph does not go with frontend=; give the graph as inputs={...}, or leave the frontend out"
-            )
-        definition = await to_definition(target, images)
-        made = await to_thread.run_sync(graph_build, definition, options)
+        _check_graph(options)
+        target = await to_definition(target, images)
     elif target is None and call != "build":
+        inputs = await to_definitions(options.get("inputs"), images)
+    made = await _in_thread(_ingredients, target, options, inputs, call)
+    return await _finished(made, options)
+
+
+def plan_now(target: object, options: dict[str, Any]) -> SolvePlan:
+    """The plan of a build for which no image need be looked up. Blocks on the disk.
+
+    Args:
+        target: a definition, a directory or tree with a Dockerfile, or None with a frontend.
+        options: keyword options as users write them; no inputs and no shared session.
+
+    Raises:
+        ConfigError, DefinitionError: an argument can not work.
+    """
+    options = _given(options)
+    return SolvePlan(_ingredients(target, options, {}, "stream"))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None and value != ""}
+
+
+async def _in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+    from anyio import to_thread
+
+    return await to_thread.run_sync(function, *args)
+
+
+def _check_graph(options: Mapping[str, Any]) -> None:
+    if options.get("frontend"):
+        raise ConfigError(
+            "a graph does not go with frontend=; give the graph as inputs={...}, or leave the frontend out"
+        )
+
+
+def _ingredients(
+    target: object, options: dict[str, Any], inputs: Mapping[str, Definition], call: str
+) -> Ingredients:
+    if is_graph(target) and call != "build":
+        _check_graph(options)
+        return graph_build(cast("Definition", target), options)
+    if target is None and call != "build":
         if not options.get("frontend"):
             raise ConfigError("there is nothing to build: give a graph, or frontend=")
-        inputs = await to_definitions(options.get("inputs"), images)
-        made = await to_thread.run_sync(frontend_build, options, inputs)
-    elif call == "solve":
+        return frontend_build(options, inputs)
+    if call == "solve":
         raise ConfigError(
             f"solve() can not take {type(target).__name__}: give a graph; build() takes directories"
         )
-    else:
-        made = await to_thread.run_sync(dockerfile_build, cast("Context", target), options)
-    return await _finished(made, options)
+    return dockerfile_build(cast("Context", target), options)
 
 
 async def _finished(made: Ingredients, options: Mapping[str, Any]) -> SolvePlan:
     session = options.get("session")
     if session is not None:
         session.claim(made)
-    return await to_thread.run_sync(SolvePlan, made)
+    return await _in_thread(SolvePlan, made)
 
 
 async def gateway_plan(options: dict[str, Any], *, images: OpenImages = without_images) -> SolvePlan:
@@ -100,9 +137,9 @@ async def gateway_plan(options: dict[str, Any], *, images: OpenImages = without_
         ConfigError, DefinitionError: an argument can not work.
         BuildError: an image could not be looked up.
     """
-    options = {key: value for key, value in options.items() if value is not None and value != ""}
+    options = _given(options)
     inputs = await to_definitions(options.get("inputs"), images)
-    made = await to_thread.run_sync(gateway_build, options, inputs)
+    made = await _in_thread(gateway_build, options, inputs)
     return await _finished(made, options)
 
 

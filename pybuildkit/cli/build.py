@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from pybuildkit.cli.outcome import add_build_flags, key_values, run_and_report, shared_options
-from pybuildkit.cli.questions import add_question_flags, ask_and_print, parse_question
+from pybuildkit.cli.questions import Question, add_question_flags, parse_question
 from pybuildkit.errors import ConfigError
 
 DESCRIPTION = "Build a Dockerfile directory."
@@ -77,10 +78,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_build_flags(parser)
 
 
-async def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run the build."""
-    from pybuildkit.cli.run import connect
+    options = options_from(args)
+    question = parse_question(args.call)
+    if question is not None:
+        return _ask(question, options, args)
+    return run_and_report(args.path, options, args)
 
+
+def options_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The flags as options of the library's ``build``.
+
+    Raises:
+        ConfigError: a flag's value can not work.
+    """
     if args.no_cache and args.no_cache_filter:
         raise ConfigError("--no-cache does not go with --no-cache-filter; give one of them")
     options = shared_options(args)
@@ -106,11 +118,18 @@ async def run(args: argparse.Namespace) -> int:
         options["target"] = args.target
     if args.network:
         options["network"] = args.network
-    question = parse_question(args.call)
-    async with connect(args) as client:
-        if question is not None:
+    return options
+
+
+def _ask(question: Question, options: dict[str, Any], args: argparse.Namespace) -> int:
+    from pybuildkit.cli.questions import ask_and_print
+    from pybuildkit.cli.run import connect, run_command
+
+    async def ask(_: argparse.Namespace) -> int:
+        async with connect(args) as client:
             return await ask_and_print(client, args.path, options, question, args)
-        return await run_and_report(client, args.path, options, args)
+
+    return run_command(ask, args)
 
 
 def _build_args(texts: list[str]) -> dict[str, str | None]:

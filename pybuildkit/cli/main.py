@@ -27,12 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     args = parse_arguments(sys.argv[1:] if argv is None else argv)
+    from pybuildkit.cli.interrupted import Interrupted
     from pybuildkit.cli.log import show_warnings
     from pybuildkit.errors import BuildKitError
 
     show_warnings(args.log_format)
     try:
         return _run(args)
+    except Interrupted as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return exc.exit_code
     except BuildKitError as exc:
         from pybuildkit.cli.failure import print_failure
 
@@ -53,10 +57,7 @@ def _run(args: object) -> int:
     if not inspect.iscoroutinefunction(module.run):
         code: int = module.run(args)
         return code
-    from pybuildkit.cli.run import Interrupted, run_command
+    from pybuildkit.cli.run import run_command
 
-    try:
-        return run_command(module.run, args)  # type: ignore[arg-type]
-    except Interrupted as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return exc.exit_code
+    result: int = run_command(module.run, args)  # type: ignore[arg-type]
+    return result

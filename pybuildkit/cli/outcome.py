@@ -98,9 +98,7 @@ def key_values(flag: str, texts: list[str]) -> dict[str, str]:
     return found
 
 
-async def run_and_report(
-    client: AsyncClient, target: Any, options: dict[str, Any], args: argparse.Namespace
-) -> int:
+def run_and_report(target: Any, options: dict[str, Any], args: argparse.Namespace) -> int:
     """Run a build with its display, and write the files that were asked for."""
     with ExitStack() as stack:
         from pybuildkit.ui import open_display
@@ -110,14 +108,32 @@ async def run_and_report(
         report = None
         if args.trace or args.debug_json_cache_metrics:
             display, report = _watched(args, display, stack)
-        if "requestid" in (options.get("attrs") or {}):
-            result, told = await _ask(client, options, args, display)
-        else:
-            result, told = await _build(client, target, options, args, display), {}
+        result, told = _run(target, options, args, display)
         _report(result, told, args)
         if report is not None:
             report()
     return 0
+
+
+def _run(
+    target: Any, options: dict[str, Any], args: argparse.Namespace, display: Display
+) -> tuple[Result, Mapping[str, bytes]]:
+    asks = "requestid" in (options.get("attrs") or {})
+    if not asks:
+        from pybuildkit.cli.direct import build_directly
+
+        result = build_directly(target, options, args, display, partial(_write_ref, args))
+        if result is not None:
+            return result, {}
+    from pybuildkit.cli.run import connect, run_command
+
+    async def run(_: argparse.Namespace) -> tuple[Result, Mapping[str, bytes]]:
+        async with connect(args) as client:
+            if asks:
+                return await _ask(client, options, args, display)
+            return await _build(client, target, options, args, display), {}
+
+    return run_command(run, args)
 
 
 def _watched(

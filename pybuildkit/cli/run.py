@@ -9,10 +9,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 
+from pybuildkit.cli.direct import OWN_SESSION, TRANSPORT
+from pybuildkit.cli.interrupted import GRACE, Interrupted
 from pybuildkit.errors import BuildCancelled, ConfigError
 
 if TYPE_CHECKING:
@@ -22,37 +24,17 @@ if TYPE_CHECKING:
     from pybuildkit.tls import TLS
     from pybuildkit.ui import Display
 
-__all__ = ["Command", "Interrupted", "connect", "run_command", "watch"]
+__all__ = ["Interrupted", "connect", "run_command", "watch"]
 
-Command = Callable[[argparse.Namespace], Awaitable[int]]
-
-OWN_SESSION = "PYBUILDKIT_OWN_SESSION"
-TRANSPORT = "PYBUILDKIT_TRANSPORT"
-"""Environment variables for comparisons: see ``AsyncClient``'s ``own_session`` and ``transport``."""
-
-GRACE = 1.5
-"""Seconds that a build has to stop in the daemon after Ctrl-C, before the connection is simply closed."""
+T = TypeVar("T")
 
 
-class Interrupted(Exception):
-    """A signal ended the command.
-
-    Args:
-        number: of the signal.
-        what: it ended.
-    """
-
-    def __init__(self, number: int, what: str = "the command") -> None:
-        super().__init__(f"{what} was stopped ({signal.Signals(number).name})")
-        self.exit_code = 128 + number
-
-
-def run_command(command: Command, args: argparse.Namespace) -> int:
-    """Run a command to its exit code."""
+def run_command(command: Callable[[argparse.Namespace], Awaitable[T]], args: argparse.Namespace) -> T:
+    """Run a command to its exit code, or part of one to its result."""
     return asyncio.run(_guarded(command, args))
 
 
-async def _guarded(command: Command, args: argparse.Namespace) -> int:
+async def _guarded(command: Callable[[argparse.Namespace], Awaitable[T]], args: argparse.Namespace) -> T:
     """SIGTERM ends a command as Ctrl-C does; what a build does on signals is in ``watch``."""
     loop = asyncio.get_running_loop()
     caught: list[int] = []
@@ -66,12 +48,12 @@ async def _guarded(command: Command, args: argparse.Namespace) -> int:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop, number)
             try:
-                code = await command(args)
+                result = await command(args)
             finally:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.remove_signal_handler(number)
             tasks.cancel_scope.cancel()
-            return code
+            return result
     except BaseExceptionGroup as group:
         raise _only(group) from None
     if caught:

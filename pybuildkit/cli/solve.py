@@ -39,10 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_build_flags(parser)
 
 
-async def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run the build."""
-    from pybuildkit.cli.run import connect
-
     options = shared_options(args)
     options |= {
         "locals": key_values("--local", args.local),
@@ -60,8 +58,7 @@ async def run(args: argparse.Namespace) -> int:
     else:
         options["outputs"] = _for_a_graph(attrs, args.output)
         target = _definition()
-    async with connect(args) as client:
-        return await run_and_report(client, target, options, args)
+    return run_and_report(target, options, args)
 
 
 def _warn_of_old_caches(flag: str, texts: list[str]) -> None:

@@ -113,9 +113,13 @@ class SocketCarrier:
 
     def close(self) -> None:
         """See ``Carrier.close``."""
-        self._over = True
+        self.give_up()
         self._way.connection.shut()
         self._way.flush()
+
+    def give_up(self) -> None:
+        """Take and give nothing more; the connection may go on."""
+        self._over = True
 
     async def run(self) -> None:
         """See ``Carrier.run``: there is nothing to do in the event loop."""

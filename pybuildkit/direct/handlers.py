@@ -1,0 +1,78 @@
+"""Coroutine handlers of a session that has no event loop: they get one, in a thread, when the daemon first calls one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from pybuildkit.session.calls import AsyncHandler, Call, Chooser, Machine, MachineFactory
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
+    from pybuildkit.session.bridge import Bridge
+
+__all__ = ["HandlerLoop"]
+
+
+class HandlerLoop:
+    """Runs coroutine handlers in an event loop of their own, started by the first call of one.
+
+    Most cached builds call none, and the loop's modules are half of what there is to import.
+
+    Args:
+        post: hands a function to the session's thread.
+        failures: takes what handlers raise, with the method.
+    """
+
+    def __init__(
+        self,
+        post: Callable[[Callable[[], None]], None],
+        failures: deque[tuple[str, BaseException]],
+    ) -> None:
+        self._post = post
+        self._failures = failures
+        self._stack = ExitStack()
+        self._bridge: Bridge | None = None
+
+    def factory(self, handler: AsyncHandler) -> MachineFactory:
+        """What makes the machine for a call of that handler."""
+
+        def make(call: Call) -> Machine:
+            return self._running().factory(handler)(call)
+
+        return make
+
+    def chosen(self, choose: Chooser) -> MachineFactory:
+        """What makes the machine for a call of which only its metadata says what serves it."""
+
+        def make(call: Call) -> Machine:
+            made = choose(call)
+            return self.factory(made)(call) if callable(made) else made
+
+        return make
+
+    def close(self) -> None:
+        """Cancel the handlers, and end the loop."""
+        self._stack.close()
+
+    def _running(self) -> Bridge:
+        if self._bridge is None:
+            from anyio.from_thread import start_blocking_portal
+
+            portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+            future, self._bridge = portal.start_task(self._serve)
+            self._stack.callback(portal.call, future.cancel)
+        return self._bridge
+
+    async def _serve(self, *, task_status: TaskStatus[Bridge]) -> None:
+        import anyio
+
+        from pybuildkit.session.bridge import Bridge
+
+        async with anyio.create_task_group() as tasks:
+            bridge = Bridge(tasks, self._post, self._failures)
+            task_status.started(bridge)
+            await bridge.serve()
