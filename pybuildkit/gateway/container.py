@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
+from typing import Unpack
 
 import anyio
 
@@ -17,6 +17,7 @@ from pybuildkit.gateway import _proto as p
 from pybuildkit.gateway import caps
 from pybuildkit.gateway._exec import Init
 from pybuildkit.gateway.bridge import Bridge
+from pybuildkit.gateway.containeroptions import ContainerOptions, ProcessOptions, SecretIds
 from pybuildkit.gateway.mounts import Mounted
 from pybuildkit.gateway.process import STDERR, STDIN, STDOUT, Completed, Process, open_process
 from pybuildkit.gateway.reference import check_range, missing_file
@@ -26,73 +27,10 @@ from pybuildkit.llb.values import check_host, check_network, check_security
 from pybuildkit.platforms import Platform
 from pybuildkit.session.offer import new_id
 
-if TYPE_CHECKING:
-    from pybuildkit.llb.values import Network, Security
-    from pybuildkit.platforms import PlatformLike
-
 __all__ = ["Container", "ContainerOptions", "ProcessOptions", "open_container"]
 
 RELEASE_PATIENCE = 10.0
 """Seconds that the daemon has to release a container."""
-
-
-class SecretIds(Protocol):
-    """What is known of the secrets that processes can have."""
-
-    @property
-    def ids(self) -> Collection[str]:
-        """All that there are."""
-        ...
-
-    def refusals(self, id: str) -> int:  # noqa: A002 - what it is called
-        """How often the daemon asked for one and could not have it."""
-        ...
-
-
-class ContainerOptions(TypedDict, total=False):
-    """How a container is made.
-
-    Attributes:
-        hostname: its host name.
-        network: ``sandbox``, ``host`` (with the entitlement ``network.host``) or ``none``.
-        extra_hosts: host name to address.
-        platform: of its root; the daemon's own by default.
-        constraints: filters on workers.
-        env: variables of every process, over which a process can have its own.
-        cwd: working directory of every process.
-        user: user of every process.
-        secret_env: variables of every process whose values are secrets, likewise.
-        security: of every process that says nothing else, see ``ProcessOptions``.
-    """
-
-    hostname: str
-    network: Network
-    extra_hosts: Mapping[str, str]
-    platform: PlatformLike
-    constraints: Iterable[str]
-    env: Mapping[str, str]
-    cwd: str
-    user: str
-    secret_env: Mapping[str, str | SecretMount]
-    security: Security
-
-
-class ProcessOptions(TypedDict, total=False):
-    """How a process is started.
-
-    Attributes:
-        env: variables; ``PATH`` has a default.
-        cwd: the working directory, ``/`` by default.
-        user: ``name``, ``uid``, ``name:group`` or ``uid:gid``.
-        secret_env: variables whose values are secrets: the secret's id, or ``llb.secret``.
-        security: ``sandbox``, or ``insecure`` with the entitlement ``security.insecure``.
-    """
-
-    env: Mapping[str, str]
-    cwd: str
-    user: str
-    secret_env: Mapping[str, str | SecretMount]
-    security: Security
 
 
 class Container:

@@ -16,7 +16,8 @@ from pybuildkit.gateway import caps
 from pybuildkit.gateway._messages import SolveRequest, decode_result, encode_range, encode_source_info
 from pybuildkit.gateway.bridge import Bridge
 from pybuildkit.gateway.caps import GatewayCaps
-from pybuildkit.gateway.container import Container, ContainerOptions, SecretIds, open_container
+from pybuildkit.gateway.container import Container, ContainerOptions, open_container
+from pybuildkit.gateway.containeroptions import SecretIds
 from pybuildkit.gateway.mounts import (
     Mounted,
     MountLike,

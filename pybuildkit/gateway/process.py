@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 from anyio.streams.text import TextReceiveStream
 
 from pybuildkit._wire import ProtoDecodeError
@@ -25,6 +25,7 @@ from pybuildkit.details import ExitMessage
 from pybuildkit.errors import BuildError, BuildKitError, ConfigError, ExecError, RPCError
 from pybuildkit.gateway import _exec, caps
 from pybuildkit.gateway._exec import Data, Done, Exit, Init, SignalLike, Started
+from pybuildkit.gateway._streams import Input, Output
 from pybuildkit.gateway.bridge import SERVICE, Bridge
 from pybuildkit.rpc.channel import Duplex
 
@@ -80,7 +81,7 @@ class Process:
         self._exited = anyio.Event()
         self._outputs: dict[int, MemoryObjectSendStream[bytes]] = {}
         self.args = tuple(init.args)
-        self._input = _Input(self) if STDIN in init.fds else None
+        self._input = Input(self._send_input, self._end_input) if STDIN in init.fds else None
         self._readers = {fd: self._output(fd) for fd in (STDOUT, STDERR) if fd in init.fds}
 
     @property
@@ -112,16 +113,16 @@ class Process:
         """
         return self._reader(STDERR, "errors of its own: it was started with stderr=False, or with a terminal")
 
-    def _reader(self, fd: int, missing: str) -> _Output:
+    def _reader(self, fd: int, missing: str) -> Output:
         reader = self._readers.get(fd)
         if reader is None:
             raise ConfigError(f"the process has no {missing}")
         return reader
 
-    def _output(self, fd: int) -> _Output:
+    def _output(self, fd: int) -> Output:
         send, receive = anyio.create_memory_object_stream[bytes](WAITING)
         self._outputs[fd] = send
-        return _Output(receive)
+        return Output(receive)
 
     @property
     def exit_code(self) -> int | None:
@@ -343,44 +344,6 @@ class Process:
             await self._stream.send(_exec.encode_eof(self._id, STDIN))
         except RPCError:
             return  # the reader knows why the call is over
-
-
-class _Input(ByteSendStream):
-    """A process' standard input."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._closed = False
-
-    async def send(self, item: bytes) -> None:
-        if self._closed:
-            raise anyio.ClosedResourceError
-        await self._process._send_input(item)
-
-    async def aclose(self) -> None:
-        if not self._closed:
-            self._closed = True
-            await self._process._end_input()
-
-
-class _Output(ByteReceiveStream):
-    """One of a process' outputs."""
-
-    def __init__(self, source: MemoryObjectReceiveStream[bytes]) -> None:
-        self._source = source
-        self._rest = b""
-
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        data = self._rest or await self._source.receive()
-        self._rest = data[max_bytes:]
-        return data[:max_bytes]
-
-    async def aclose(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Read no more."""
-        self._source.close()
 
 
 @asynccontextmanager
