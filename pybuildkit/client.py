@@ -384,18 +384,22 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         channel = self._connected()
         options = self._with_auth(options)
         progress: Any = options.pop("progress", None)
-        display = None
+        display = listener = None
         if isinstance(progress, str):
             from pybuildkit.ui import open_display
 
             display = open_display(progress)
+        elif callable(progress):
+            listener = progress
+        elif progress is not None:
+            raise ConfigError(f"progress={progress!r} is neither a mode, as 'plain', nor a function")
         plan = await plan_for(target, options, call, images=self._images(options))
         async with run_build(channel, plan, watched=progress is not None, carrier=self._carrier) as build:
             if display is not None:
                 from pybuildkit.ui.feed import show
 
                 await show(build, display)
-            elif progress is not None:
+            elif listener is not None:
                 async for batch in build.status():
-                    progress(batch)
+                    listener(batch)
             return await build.result()

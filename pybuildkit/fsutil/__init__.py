@@ -32,7 +32,17 @@ _HOMES = {
     "TarTree": "tartree",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "FS",
+    "Directory",
+    "MapFunc",
+    "MemoryDirectory",
+    "MemoryFile",
+    "MemorySymlink",
+    "MemoryTree",
+    "Stat",
+    "TarTree",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -25,7 +25,14 @@ _HOMES = {
     "RegistryTLS": "registrytls",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "AuthLike",
+    "CredentialSource",
+    "Credentials",
+    "DockerConfig",
+    "RegistryAuth",
+    "RegistryTLS",
+]
 
 
 def __getattr__(name: str) -> object:
