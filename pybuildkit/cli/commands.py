@@ -68,6 +68,7 @@ _DEBUG = (
     Command("workers", "list the daemon's workers", "workers"),
     Command("info", "show the daemon's version", "debug.info"),
     Command("dump-llb", "print an LLB definition for people", "debug.dump_llb"),
+    Command("dump-metadata", "print the metadata of a daemon that is stopped", "debug.dump_metadata"),
     Command("monitor", "print what happens to builds, as it happens", "debug.monitor"),
     Command("logs", "show a build's progress again", "debug.logs"),
     Command("get", "print a blob of the daemon's content store", "debug.get"),

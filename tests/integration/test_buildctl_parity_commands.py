@@ -17,10 +17,11 @@ from subprocess import PIPE
 
 import pytest
 
-from pybuildkit import Client, _wire, llb
+from pybuildkit import Buildkitd, Client, _wire, llb
 from pybuildkit.errors import ExecError
 from pybuildkit.testing.registry import Registry
 from pybuildkit.testing.service import BuildkitdService
+from tests.conftest import find_tool
 from tests.support.parity import ROOT, Case, Sides
 
 pytestmark = pytest.mark.integration
@@ -407,3 +408,29 @@ def test_history_commands(sides: Sides, buildkitd: BuildkitdService, tmp_path: P
     assert "Error: process" in failed.stdout.decode()
     for args in (("rm",), ("rm", ref, "--all"), ("inspect", "{bad}", "--attachment=none")):
         assert sides.side(Case("", args, command="history"), "ours").code == 1
+
+
+def test_the_metadata_of_a_stopped_daemon(buildctl: Path, registry: Registry, tmp_path: Path) -> None:
+    """B46; while the daemon runs, both say that the file is in use."""
+    daemon = Buildkitd(find_tool("buildkitd"), root=tmp_path / "root", mirrors={"docker.io": [registry.url]})
+    programs = ([str(buildctl)], [sys.executable, "-m", "pybuildkit"])
+
+    def dump(program: list[str], root: Path) -> subprocess.CompletedProcess[bytes]:
+        command = [*program, "debug", "dump-metadata", "--root", str(root)]
+        return subprocess.run(command, capture_output=True, cwd=ROOT, check=False)
+
+    with daemon:
+        with Client(daemon.address) as client:
+            state = llb.scratch()
+            for number in range(60):
+                state = state.mkfile(f"/{number}", b"").dir("/")
+                state = state.mkdir(f"/d{number}")
+            client.solve(llb.image("busybox").run("echo x").dir("/").copy(state, "/", "/"))
+        assert [dump(program, tmp_path / "root").returncode for program in programs] == [1, 1]
+    theirs, ours = (dump(program, tmp_path / "root") for program in programs)
+    assert (theirs.returncode, ours.returncode) == (0, 0)
+    assert ours.stdout == theirs.stdout
+    assert theirs.stdout.count(b"bucket ") > 30
+    theirs, ours = (dump(program, tmp_path / "none") for program in programs)
+    assert (theirs.returncode, ours.returncode) == (1, 1)
+    assert b"none" in ours.stderr
