@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pybuildkit._json import Malformed, items, number, string, strings, struct
 from pybuildkit.details import FailedVertex, Solve
 from pybuildkit.errors import ConfigError
-from pybuildkit.gateway.mounts import MountLike, ResultMount
+from pybuildkit.gateway.mounts import FilledCache, MountLike, ResultMount
 from pybuildkit.llb.mounts import CacheMount, SecretMount, SSHMount, TmpfsMount
 
 if TYPE_CHECKING:
@@ -168,7 +168,13 @@ def _mount(mount: Mapping[str, Any], id_: str) -> MountLike:
     if kind == "CACHE":
         option = struct(mount, "cacheOpt")
         sharing = cast("Literal['shared', 'private', 'locked']", _SHARINGS[string(option, "sharing")])
-        return CacheMount(string(option, "ID"), sharing=sharing, selector=string(mount, "selector"))
+        cache = CacheMount(
+            string(option, "ID"),
+            sharing=sharing,
+            selector=string(mount, "selector"),
+            readonly=mount.get("readonly") is True,
+        )
+        return FilledCache(cache, id_) if id_ else cache
     if kind == "TMPFS":
         return TmpfsMount()
     if kind in ("SECRET", "SSH"):

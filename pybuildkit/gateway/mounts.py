@@ -21,7 +21,7 @@ from pybuildkit.llb.mounts import (
 if TYPE_CHECKING:
     from pybuildkit.llb import State
 
-__all__ = ["MountLike", "ResultMount"]
+__all__ = ["FilledCache", "MountLike", "ResultMount"]
 
 MountLike: TypeAlias = "AnyReference | ResultMount | State | Mount"
 """A reference, a state (which is solved first), or a mount of ``pybuildkit.llb``."""
@@ -43,6 +43,19 @@ class ResultMount:
     id: str
     readonly: bool = False
     selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FilledCache(Mount):
+    """A cache as a step had it, with the result that it began with: without that it is another cache (C57).
+
+    Attributes:
+        cache: the cache.
+        id: the result's id.
+    """
+
+    cache: CacheMount
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +125,9 @@ def encode_mount(target: str, mount: ResultMount | Mount) -> Mounted:
             raise ConfigError(
                 f"cache {mount.id!r}: base= is for steps; a gateway's container can not fill a cache"
             )
-        option = p.text(1, mount.id) + p.number(2, _SHARINGS[mount.sharing])
-        body = p.text(2, mount.selector) + head + p.flag(5, mount.readonly)
-        return Mounted(target, mount.selector, body + _kind(_CACHE) + p.message(20, option), readable=True)
+        return _cache(target, mount)
+    if isinstance(mount, FilledCache):
+        return _cache(target, mount.cache, mount.id)
     if isinstance(mount, TmpfsMount):
         if mount.size:
             raise ConfigError(
@@ -126,6 +139,13 @@ def encode_mount(target: str, mount: ResultMount | Mount) -> Mounted:
     if isinstance(mount, SSHMount):
         return Mounted(target, "", head + _kind(_SSH) + p.message(22, _client(mount)), readable=False)
     raise ConfigError(f"mount {target}: {type(mount).__name__} can not be mounted into a gateway's container")
+
+
+def _cache(target: str, mount: CacheMount, result: str = "") -> Mounted:
+    option = p.text(1, mount.id) + p.number(2, _SHARINGS[mount.sharing])
+    body = p.text(2, mount.selector) + p.text(3, target) + p.flag(5, mount.readonly)
+    body += _kind(_CACHE) + p.message(20, option) + p.text(23, result)
+    return Mounted(target, mount.selector, body, readable=True)
 
 
 def of_state(mount: BindMount, reference: AnyReference | None) -> ResultMount:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from anyio import to_thread
 
-from pybuildkit.errors import ConfigError
 from pybuildkit.frontend.define import BuildFunction, Frontend
 from pybuildkit.gateway.results import GatewayResult
 
@@ -108,24 +107,15 @@ async def run_frontend(
 
 def _split(context: Context | None, options: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """The frontend's attributes, and what remains for the build."""
-    from pybuildkit.dockerfile import dockerfile_request
+    from pybuildkit.dockerfile.split import split_options
     from pybuildkit.fsutil import MemoryTree
     from pybuildkit.fsutil.coerce import as_tree
-    from pybuildkit.planning import DOCKERFILE_KEYS
 
-    for_frontends = {key: options.pop(key) for key in (*DOCKERFILE_KEYS, "no_cache") if key in options}
-    tree = MemoryTree({}) if context is None else as_tree(context, "the context")
     # A tree, so that nothing is looked for: which file is the main one is the frontend's own business.
-    request = dockerfile_request(tree, **for_frontends)
-    trees = {} if context is None else dict(request.locals)
-    if context is None and isinstance(for_frontends.get("file"), bytes):
-        trees = {"dockerfile": request.locals["dockerfile"]}
-    options["locals"] = {**trees, **(options.get("locals") or {})}
-    layouts = {**request.oci_layouts, **(options.get("oci_layouts") or {})}
-    if layouts:
-        options["oci_layouts"] = layouts
-    if request.names:
-        raise ConfigError("tags= is not for run_frontend(): name the image in outputs=, as Image('app:1')")
-    if request.entitlements:
-        options["entitlements"] = [*options.get("entitlements", ()), *request.entitlements]
-    return dict(request.attrs), options
+    tree = MemoryTree({}) if context is None else as_tree(context, "the context")
+    request, others = split_options(tree, options)
+    if context is None:
+        del others["locals"]["context"]
+        if not isinstance(options.get("file"), bytes):
+            del others["locals"]["dockerfile"]
+    return dict(request.attrs), others

@@ -23,10 +23,10 @@ WORKDIR /w
 
 FROM base AS command
 USER nobody
-RUN --mount=type=cache,target=/c,id=failed --mount=type=tmpfs,target=/t \
+RUN --mount=type=cache,target=/c,id=failed,uid=65534 --mount=type=tmpfs,target=/t \
     --mount=type=secret,id=token,uid=65534 --mount=type=secret,id=token,env=TOKEN \
     --mount=type=bind,source=Dockerfile,target=/src/file --network=none \
-    echo made > /tmp/made; echo said; exit 3
+    echo made > /tmp/made; echo kept > /c/kept; echo said; exit 3
 
 FROM base AS missing
 COPY Dockerfile nothere /x/
@@ -59,7 +59,7 @@ async def failing(
 async def test_a_command_is_gone_into_with_all_that_it_had(buildkit: AsyncClient) -> None:
     script = """
         cat /tmp/made /etc/base; echo A=$A; pwd; whoami; cat /run/secrets/token; echo " $TOKEN"
-        head -n 2 /src/file; ls -d /c /t; grep there /etc/hosts; ls /sys/class/net
+        head -n 2 /src/file; ls -d /c/kept /t; grep there /etc/hosts; ls /sys/class/net
     """
     async with failing(buildkit, "command") as (gateway, _, error):
         assert isinstance(error, ExecError)
@@ -67,7 +67,7 @@ async def test_a_command_is_gone_into_with_all_that_it_had(buildkit: AsyncClient
             done = await container.run(["sh", "-c", script])
     lines = done.stdout.decode().split("\n")
     assert lines[:6] == ["made", "base", "A=1", "/w", "nobody", "s3cr3t s3cr3t"]
-    assert lines[6:11] == ["", "FROM busybox AS base", "/c", "/t", "192.0.2.7\tthere"]
+    assert lines[6:11] == ["", "FROM busybox AS base", "/c/kept", "/t", "192.0.2.7\tthere"]
     assert lines[11:] == ["lo", ""], "no network"
 
 

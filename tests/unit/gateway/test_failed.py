@@ -10,7 +10,7 @@ from pybuildkit import llb
 from pybuildkit.details import FailedVertex, Solve
 from pybuildkit.errors import BuildError, ConfigError, DefinitionError
 from pybuildkit.gateway.failed import SOURCE, FailedStep
-from pybuildkit.gateway.mounts import ResultMount
+from pybuildkit.gateway.mounts import FilledCache, ResultMount
 from pybuildkit.llb.mounts import BindMount, CacheMount, SecretMount, SSHMount, TmpfsMount
 
 META = {
@@ -41,6 +41,7 @@ def test_a_command_with_every_kind_of_mount() -> None:
         },
         {"dest": "/a", "mountType": "SSH", "SSHOpt": {"ID": "default", "mode": 384}},
         {"dest": "/empty", "input": "-1"},
+        {"dest": "/f", "mountType": "CACHE", "cacheOpt": {"ID": "f", "sharing": "PRIVATE"}, "input": "2"},
     ]
     op = {
         "exec": {
@@ -53,8 +54,8 @@ def test_a_command_with_every_kind_of_mount() -> None:
     }
     error = failure(
         op,
-        mount_ids=("after", "src", "", "", "", "", ""),
-        input_ids=("before", "src", "", "", "", "", ""),
+        mount_ids=("after", "src", "", "", "", "", "", "filled"),
+        input_ids=("before", "src", "", "", "", "", "", "filled"),
         description={"llb.customname": "make it"},
     )
     step = FailedStep.of(error)
@@ -70,6 +71,7 @@ def test_a_command_with_every_kind_of_mount() -> None:
                 "/s": SecretMount("s", optional=True, uid=5, mode=0o400),
                 "/a": SSHMount("default", mode=0o600),
                 "/empty": ResultMount(""),
+                "/f": FilledCache(CacheMount("f", sharing="private"), "filled"),
             },
             env={"HTTP_PROXY": "http://p", "NO_PROXY": "x", "A": "1", "EMPTY": ""},
             cwd="/w",
