@@ -74,6 +74,7 @@ _DEBUG = (
     Command("get", "print a blob of the daemon's content store", "debug.get"),
     Command("histories", "list build records", "debug.histories"),
     Command("ctl", "pin, unpin or delete a build record", "debug.ctl"),
+    Command("shell", "build, and open a shell in the step that fails, or in the result", "debug.shell"),
 )
 
 COMMANDS: tuple[Command, ...] = (
