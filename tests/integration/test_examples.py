@@ -22,7 +22,9 @@ def env(buildkitd: BuildkitdService) -> dict[str, str]:
     return {**os.environ, "BUILDKIT_HOST": buildkitd.address, "PYTHONPATH": str(REPOSITORY)}
 
 
-def python(env: dict[str, str], cwd: Path, *args: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def python(
+    env: dict[str, str], cwd: Path, *args: str, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, *args], env=env, cwd=cwd, input=stdin, capture_output=True, check=True, timeout=100
     )
