@@ -20,6 +20,7 @@ from pybuildkit.errors import ConnectionLost, RPCError, SessionError
 from pybuildkit.fsutil.directory import Directory
 from pybuildkit.rpc.aio import AioChannel
 from pybuildkit.rpc.channel import Channel
+from pybuildkit.rpc.h2 import H2Channel
 from pybuildkit.session.calls import Call
 from pybuildkit.session.carrier import CarrierFactory
 from pybuildkit.session.filesync import FileSync
@@ -51,7 +52,9 @@ class Way:
 @asynccontextmanager
 async def way_to(address: str, kind: str) -> AsyncIterator[Way]:
     async with dial(address) as endpoint:
-        channel = AioChannel(endpoint.target, address=address, authority=endpoint.authority)
+        channel: Channel = H2Channel(endpoint)
+        if kind == "stub":
+            channel = AioChannel(endpoint.target, address=address, authority=endpoint.authority)
         way = Way(channel, on_endpoint(endpoint) if kind == "own connection" else on_channel(channel))
         yield way
         way.channels.clear()
@@ -59,7 +62,7 @@ async def way_to(address: str, kind: str) -> AsyncIterator[Way]:
         await channel.aclose()
 
 
-@pytest.fixture(params=["stub", "own connection"])
+@pytest.fixture(params=["stub", "shared connection", "own connection"])
 async def way(request: pytest.FixtureRequest, buildkitd: BuildkitdService) -> AsyncIterator[Way]:
     async with way_to(buildkitd.address, request.param) as one:
         yield one
