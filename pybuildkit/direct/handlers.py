@@ -59,13 +59,15 @@ class HandlerLoop:
         self._stack.close()
 
     def _running(self) -> Bridge:
-        if self._bridge is None:
+        bridge = self._bridge
+        if bridge is None:
             from anyio.from_thread import start_blocking_portal
 
             portal = self._stack.enter_context(start_blocking_portal("asyncio"))
-            future, self._bridge = portal.start_task(self._serve)
+            future, bridge = portal.start_task(self._serve)
+            self._bridge = bridge
             self._stack.callback(portal.call, future.cancel)
-        return self._bridge
+        return bridge
 
     async def _serve(self, *, task_status: TaskStatus[Bridge]) -> None:
         import anyio
