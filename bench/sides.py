@@ -1,4 +1,4 @@
-"""The sides of a comparison: our command line over either carrier of the session, and buildctl, on one daemon."""
+"""The sides of a comparison: our command line, with its session carried in three ways, and buildctl, on one daemon."""
 
 from __future__ import annotations
 
@@ -12,11 +12,20 @@ from bench.pairs import Figures, Side, run
 from bench.setting import daemon_pid, python_environment, tool
 from pybuildkit.daemon import Buildkitd
 
-__all__ = ["BUILDCTL", "OWN", "SHARED", "Daemon"]
+__all__ = ["BUILDCTL", "DIRECT", "OWN", "SHARED", "Daemon", "context_flags"]
+
+DIRECT = "ours"
+"""As users run it: no event loop, everything on one connection."""
 
 OWN = "own connection"
+"""With an event loop, as the library works: the session on a connection of its own, in a thread."""
+
 SHARED = "shared connection"
+"""Likewise, the session on the connection of the solve, as behind a balancer."""
+
 BUILDCTL = "buildctl"
+
+_OWN_SESSION = {DIRECT: "", OWN: "1", SHARED: "0"}
 
 
 class Daemon:
@@ -31,7 +40,7 @@ class Daemon:
         self._buildctl("prune", "--all")
 
     def sides(
-        self, flags: Callable[[], Sequence[str]], *, carriers: Sequence[str] = (OWN, SHARED)
+        self, flags: Callable[[], Sequence[str]], *, carriers: Sequence[str] = (DIRECT, OWN, SHARED)
     ) -> dict[str, Side]:
         """The same flags for all sides; they are asked for anew for each run."""
         found: dict[str, Side] = {carrier: partial(self._ours, flags, carrier) for carrier in carriers}
@@ -39,7 +48,7 @@ class Daemon:
         return found
 
     def _ours(self, flags: Callable[[], Sequence[str]], carrier: str) -> Figures:
-        env = {**python_environment(), "PYBUILDKIT_OWN_SESSION": "1" if carrier == OWN else "0"}
+        env = {**python_environment(), "PYBUILDKIT_OWN_SESSION": _OWN_SESSION[carrier]}
         command = [sys.executable, "-m", "pybuildkit", "--addr", self._address, "solve"]
         return run([*command, "--progress=quiet", *flags()], daemon=self._pid, env=env)
 

@@ -1,0 +1,37 @@
+"""Cached solves of one graph through one client; prints the seconds of each round as JSON.
+
+``python -m bench.solveclient ADDRESS ROUNDS CONCURRENCY < definition``, the twin of ``tools/cmd/solvebench``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+
+import anyio
+
+from pybuildkit import AsyncClient
+
+
+async def measure(address: str, rounds: int, concurrency: int, definition: bytes) -> list[float]:
+    """Each round starts so many solves at once and waits for all; one round before is not counted."""
+    seconds = []
+    async with AsyncClient(address) as client:
+        for number in range(rounds + 1):
+            start = time.perf_counter()
+            async with anyio.create_task_group() as tasks:
+                for _ in range(concurrency):
+                    tasks.start_soon(client.solve, definition)
+            if number:
+                seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+if __name__ == "__main__":
+    print(
+        json.dumps(
+            asyncio.run(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.stdin.buffer.read()))
+        )
+    )
