@@ -49,7 +49,7 @@ def complete(script, tmp_path: Path):  # type: ignore[no-untyped-def]
     [
         (["pr"], ["prune", "prune-histories"]),
         (["history", ""], ["follow", "inspect", "logs", "ls", "pin", "rm", "trace", "unpin"]),
-        (["--addr", "unix:///x", "debug", "du"], ["dump-llb"]),
+        (["--addr", "unix:///x", "debug", "du"], ["dump-llb", "dump-metadata"]),
         (["solve", "--fro"], ["--frontend"]),
         (["solve", "--progress", ""], ["auto", "none", "plain", "quiet", "rawjson", "tty"]),
         (["solve", "--progress", "=", "p"], ["plain"]),
