@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("context", "llb")
+NAMES = ("context", "llb", "solve")
 
 
 def main(names: list[str]) -> int:
