@@ -142,3 +142,22 @@ def test_colours_from_the_environment() -> None:
 def test_a_bad_colour_is_named_and_left_out(entry: str) -> None:
     with pytest.warns(UserWarning, match="BUILDKIT_COLORS"):
         assert palette({"BUILDKIT_COLORS": entry}) == palette({})
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_two_hundred_steps_at_once_fit_the_terminal(terminal: Terminal, width: int, height: int) -> None:
+    """P9, P12: a header, whole rows with their timers, those that run, and never more than the terminal has."""
+    terminal.size = os.terminal_size((width, height))
+    display = TTYDisplay(terminal)
+    done = tuple(ended(f"d{n}", f"[s{n} 1/1] RUN done {n}") for n in range(100))
+    busy = tuple(running(f"r{n}", f"[s{n} 1/1] RUN {'word ' * 40}{n}") for n in range(100, 300))
+    logs = tuple(VertexLog(v.digest, 1, b"output\n", SECOND) for v in busy)
+    display.update(SolveStatus(vertexes=(*done, *busy), logs=logs))
+    rows = terminal.rows()
+    assert rows[0].startswith("[+] Building ")
+    assert rows[0].endswith("(100/300)")
+    assert len(rows) == height - 1
+    assert all(row.startswith(" => [s") and row.endswith("s") and len(row) < width for row in rows[1:])
+    assert not any("RUN done" in row for row in rows)
+    display.refresh()
+    assert len(terminal.rows()) == height - 1
