@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-NAMES = ("context", "llb", "solve")
+NAMES = ("context", "session", "solve", "llb")
 
 
 def main(names: list[str]) -> int:
