@@ -12,9 +12,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pybuildkit.control.solve import SolveRequest, decode_response
 from pybuildkit.control.status import STATUS, decode_status_response, encode_status_request
-from pybuildkit.errors import BuildCancelled, BuildKitError, ConnectionLost, RPCError
-from pybuildkit.events import Event, SolveStatus, Vertex
-from pybuildkit.progress import Progress
+from pybuildkit.errors import BuildCancelled, BuildKitError, RPCError
+from pybuildkit.events import Event, SolveStatus
+from pybuildkit.patience import status_patience
+from pybuildkit.progress import Progress, own_step
 from pybuildkit.result import Result
 from pybuildkit.rpc.channel import Channel
 from pybuildkit.session.carrier import CarrierFactory
@@ -22,15 +23,6 @@ from pybuildkit.session.session import Session
 from pybuildkit.tracing import traced_build
 
 __all__ = ["Build", "Plan", "run_build"]
-
-STATUS_PATIENCE = 5.0
-"""T16: seconds without news after which Status is given up, once Solve has returned."""
-
-CANCEL_PATIENCE = 1.0
-"""The same after a cancel: the daemon only has to say which vertices it stopped."""
-
-REFUSED_PATIENCE = 0.5
-"""The same for a request that failed before any vertex was heard of."""
 
 BATCHES = 256
 """How many batches may wait for a reader before Status waits too."""
@@ -225,7 +217,10 @@ class Build:
                 response = await self._solve()
             except BuildKitError as exc:
                 error = exc
-            tasks.start_soon(self._give_up_on_status, self._patience(response, error))
+            patience = status_patience(
+                error, cancelled=response is None and self._cancelled, heard=bool(self._progress.vertices)
+            )
+            tasks.start_soon(self._give_up_on_status, patience)
         if error is not None:
             raise self._plan.explain(error, self._progress)
         if response is None:
@@ -269,11 +264,7 @@ class Build:
 
     def _note(self, line: str) -> None:
         """Show what this side does for the daemon as a step of its own, as buildctl does (S79)."""
-        from hashlib import sha256
-
-        now = time.time_ns()
-        digest = f"sha256:{sha256(f'{self.ref} {line}'.encode()).hexdigest()}"
-        batch = SolveStatus((Vertex(digest, line, started=now, completed=now),))
+        batch = own_step(self.ref, line)
         self._progress.feed(batch)
         if self._send is not None:
             with suppress(anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -289,16 +280,6 @@ class Build:
                 return
             with anyio.move_on_after(left):
                 await self._status_ended.wait()
-
-    def _patience(self, response: dict[str, str] | None, error: BuildKitError | None) -> float:
-        if response is not None:
-            return STATUS_PATIENCE
-        if isinstance(error, ConnectionLost):  # nobody is there to tell more
-            return 0
-        if self._cancelled:
-            return CANCEL_PATIENCE
-        # A request that was refused outright has no job, and Status would look for one for six seconds (W5).
-        return STATUS_PATIENCE if self._progress.vertices else REFUSED_PATIENCE
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from pybuildkit import build as build_module
+from pybuildkit import patience
 from pybuildkit._pb import control_pb2
 from pybuildkit.build import Build, run_build
 from pybuildkit.control.solve import SOLVE, SolveRequest
@@ -180,7 +181,7 @@ async def test_a_failure_is_explained_once_all_progress_is_in() -> None:
 
 async def test_status_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """T16."""
-    monkeypatch.setattr(build_module, "STATUS_PATIENCE", 0.1)
+    monkeypatch.setattr(patience, "STATUS_PATIENCE", 0.1)
 
     async def hangs() -> AsyncIterator[bytes]:
         yield batch("a")
