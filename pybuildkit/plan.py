@@ -232,9 +232,8 @@ class SolvePlan:
         if not isinstance(error, RPCError) or isinstance(error, ConnectionLost):
             return error
         for failed in self._sync.failed.values():
-            if (
-                str(failed) in error.message
-            ):  # the daemon only repeats what it was told; this one has the path
+            # The daemon only repeats what it was told; this one has the path.
+            if str(failed) in error.message:
                 return failed
         from pybuildkit.builderrors import BuildFacts, build_error
 
