@@ -85,6 +85,8 @@ class Sides:
         """One of them: ``theirs`` or ``ours``."""
         out = self._folder / side
         out.mkdir(exist_ok=True)
+        # What an earlier case has left is no answer of this one.
+        (out / "metadata.json").unlink(missing_ok=True)
         words = case.command.split()
         if side == "ours":
             words = ["solve" if word == "build" else word for word in words]
