@@ -24,7 +24,7 @@ def configured(buildkitd: Any) -> OCIImage:
     made = image(
         [busybox_layer(), layer([file("etc/passwd", b"root:x:0:0::/:/bin/sh\nworker:x:7:8::/:/bin/sh\n")])],
         env=["PATH=/bin:/usr/bin", "FLAVOUR=mint"],
-        WorkingDir="/work/dir",
+        WorkingDir="/srv/dir",
         User="worker",
     )
     push(made, f"{buildkitd.registry.host}/library/configured:latest")
@@ -60,7 +60,7 @@ async def test_environment_directory_and_user_are_the_images(
     buildkit: AsyncClient, configured: OCIImage, tmp_path: Path
 ) -> None:
     await buildkit.solve(showing(llb.image("configured", resolve=True)), outputs=Local(tmp_path / "user"))
-    assert (tmp_path / "user" / "seen").read_text() == "mint /work/dir 7\n"
+    assert (tmp_path / "user" / "seen").read_text() == "mint /srv/dir 7\n"
     await buildkit.solve(showing(llb.image("configured")), outputs=Local(tmp_path / "plain"))
     assert (tmp_path / "plain" / "seen").read_text() == "/ 0\n"
 
@@ -103,7 +103,7 @@ async def test_inputs_of_frontends(buildkit: AsyncClient, configured: OCIImage, 
         locals={"context": tmp_path, "dockerfile": tmp_path},
         outputs=Local(tmp_path / "out"),
     )
-    assert (tmp_path / "out" / "copied").read_text() == "mint /work/dir 7\n"
+    assert (tmp_path / "out" / "copied").read_text() == "mint /srv/dir 7\n"
 
 
 async def test_inside_a_gateway_build(
@@ -112,7 +112,7 @@ async def test_inside_a_gateway_build(
     """There the build itself asks: no other one is needed."""
     async with buildkit.gateway() as gateway:
         solved = await gateway.solve(showing(llb.image("configured", resolve=True)))
-        assert await solved.ref.read_file("seen") == b"mint /work/dir 7\n"
+        assert await solved.ref.read_file("seen") == b"mint /srv/dir 7\n"
     assert counted.count("Ping") == 1
     assert counted.count("ResolveSourceMeta") == 1
 
@@ -133,4 +133,4 @@ async def test_the_blocking_client(buildkitd: Any, configured: OCIImage, tmp_pat
             client.solve(state, outputs=Local(tmp_path / "out"))
 
     await to_thread.run_sync(solve)
-    assert (tmp_path / "out" / "seen").read_text() == "mint /work/dir 7\n"
+    assert (tmp_path / "out" / "seen").read_text() == "mint /srv/dir 7\n"

@@ -172,10 +172,10 @@ async def test_file_actions(buildkit: AsyncClient) -> None:
     source = (
         llb.scratch().mkfile("/one.txt", "1").mkfile("/two.txt", "2").mkfile("/three.md", "3").mkdir("/empty")
     )
-    state = users.dir("/work").file(
+    state = users.dir("/srv").file(
         llb.mkdir("deep/er", 0o750, parents=True, chown="app", created_time=when)
         .mkfile("deep/f", "text", 0o604, chown=(5, 6), created_time=when)
-        .symlink("deep/f", "/work/link")
+        .symlink("deep/f", "/srv/link")
         .copy(source, "/*.txt", "copied/", create_dest_path=True)
         .copy(source, "/", "all/", contents_only=True, exclude=["*.txt"])
         .copy(source, "/one.txt", "mode", mode="u=rwx,go=", chown="app:7")
@@ -183,7 +183,7 @@ async def test_file_actions(buildkit: AsyncClient) -> None:
         .rm("nothing", allow_not_found=True)
         .copy(llb.mkfile("/inner", "inside").on(llb.scratch()), "/inner", "inner")
     )
-    found = {path.removeprefix("work/"): entry for path, entry in (await solve(buildkit, state)).items()}
+    found = {path.removeprefix("srv/"): entry for path, entry in (await solve(buildkit, state)).items()}
     assert (found["deep/er"].mode, found["deep/er"].owner) == (0o750, (77, 78))
     assert (found["deep/f"].data, found["deep/f"].mode, found["deep/f"].owner) == ("text", 0o604, (5, 6))
     assert found["deep/f"].mtime == when.timestamp()

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 @pytest.fixture(scope="module")
 def configured(registry: Any) -> OCIImage:
     """An image that says much of itself, as ``acme/configured`` of docker.io."""
-    made = image([busybox_layer()], env=["PATH=/bin", "COLOUR=blue"], WorkingDir="/work", User="1000:1000")
+    made = image([busybox_layer()], env=["PATH=/bin", "COLOUR=blue"], WorkingDir="/srv", User="1000:1000")
     push(made, f"{registry.host}/acme/configured:1")
     return made
 
@@ -30,7 +30,7 @@ def report(state: llb.State) -> llb.State:
 
 async def test_settings_come_from_the_image(buildkit: AsyncClient, configured: OCIImage) -> None:
     state = llb.image("acme/configured:1", resolve=True).env(SIZE="9").dir("below")
-    assert await texts(buildkit, report(state)) == {"o/x": "blue 9 /work/below 1000\n"}
+    assert await texts(buildkit, report(state)) == {"o/x": "blue 9 /srv/below 1000\n"}
     plain = llb.image("acme/configured:1").env(PATH="/bin")
     assert await texts(buildkit, report(plain)) == {"o/x": "/ 0\n"}
 

@@ -85,7 +85,7 @@ func (r *report) round(ops int) error {
 
 func graph(ops int) llb.State {
 	src := llb.Local("src", llb.ExcludePatterns([]string{".git"}))
-	st := llb.Image("docker.io/library/debian:12").AddEnv("LANG", "C.UTF-8").Dir("/work")
+	st := llb.Image("docker.io/library/debian:12").AddEnv("LANG", "C.UTF-8").Dir("/srv")
 	for i := 0; i < ops; i += 2 {
 		n := strconv.Itoa(i)
 		st = st.Run(
@@ -95,7 +95,7 @@ func graph(ops int) llb.State {
 			llb.AddMount("/root/.cache", llb.Scratch(), llb.AsPersistentCacheDir("cache-"+strconv.Itoa(i%5), llb.CacheMountLocked)),
 			llb.AddMount("/src", src, llb.Readonly),
 		).Root().File(
-			llb.Mkdir("/work/"+n, 0o755, llb.WithParents(true)).Mkfile("/work/"+n+"/done", 0o644, []byte("step "+n+"\n")),
+			llb.Mkdir("/srv/"+n, 0o755, llb.WithParents(true)).Mkfile("/srv/"+n+"/done", 0o644, []byte("step "+n+"\n")),
 		)
 	}
 	return st
