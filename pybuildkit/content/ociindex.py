@@ -27,6 +27,7 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
 _LIMIT = 64 << 20
 _PAUSE = 0.02
+_REMOVAL = 0.1  # seconds within which a writer that has let go of its lock has also removed the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,9 @@ class OCIIndex:
         Raises:
             ContentError: see ``manifests``; also when the index can not be written.
         """
+        wanted = list(names)
         try:
-            while not self._put(descriptor, list(names)):
+            while not self._put(descriptor, wanted):
                 pass
         except OSError as exc:
             raise ContentError(
@@ -165,54 +167,71 @@ class OCIIndex:
         return index
 
     def _wait_for_writer(self) -> None:
-        try:
-            fd = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # none is there, mostly
-            return
-        try:
-            self._wait(fd, fcntl.LOCK_SH)
-        finally:
-            os.close(fd)
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                fd = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:  # none is there, mostly
+                return
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                return
+            finally:
+                os.close(fd)
+            self._pause_before(deadline)
 
     @contextmanager
     def _locked(self) -> Generator[_StillLocked]:
         fd = self._take_lock()
+        still_locked = _StillLocked(fd, self._lock)
         try:
-            yield _StillLocked(fd, self._lock)
+            yield still_locked
         finally:
-            # Removed while it is held: whoever waits for it sees that it is another file now.
-            if _StillLocked(fd, self._lock)():
+            # Removed while it is held: whoever comes now makes another one.
+            if still_locked():
                 with suppress(OSError):
                     self._lock.unlink()
+                _wait_for_openers(fd)
             os.close(fd)
 
     def _take_lock(self) -> int:
+        """Lock the lock file, if that is a new one or one that nobody is about to remove.
+
+        Go lets go of its lock first and then removes the file, whosever it is by then. So a lock file that was there
+        before is only trusted when it stays: then somebody left it who has died.
+        """
+        deadline = time.monotonic() + self._patience
         while True:
-            fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd, is_new = self._open_lock()
             try:
-                self._wait(fd, fcntl.LOCK_EX)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                still_locked = _StillLocked(fd, self._lock)
+                if still_locked() and (is_new or _stays(still_locked)):
+                    return fd
+            except BlockingIOError:
+                pass
             except BaseException:
                 os.close(fd)
                 raise
-            if _StillLocked(fd, self._lock)():
-                return fd
-            os.close(fd)
+            os.close(fd)  # not kept open while waiting: see _wait_for_openers
+            self._pause_before(deadline)
 
-    def _wait(self, fd: int, kind: int) -> None:
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                fcntl.flock(fd, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ContentError(
-                        f"another process holds {self._lock} for more than {self._patience:g} s; end it, or remove the"
-                        " file",
-                        reason="busy",
-                    ) from None
-                time.sleep(_PAUSE)
-            else:
-                return
+    def _open_lock(self) -> tuple[int, bool]:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        with suppress(FileExistsError):
+            return os.open(self._lock, flags | os.O_EXCL, 0o600), True
+        return os.open(self._lock, flags, 0o600), False
+
+    def _pause_before(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise ContentError(
+                f"another process holds {self._lock} for more than {self._patience:g} s; end it, or remove the file",
+                reason="busy",
+            )
+        time.sleep(_PAUSE)
 
 
 class _StillLocked:
@@ -229,6 +248,35 @@ class _StillLocked:
             return False
         mine = os.fstat(self._fd)
         return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+
+def _stays(still_locked: _StillLocked) -> bool:
+    deadline = time.monotonic() + _REMOVAL
+    while still_locked():
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def _wait_for_openers(fd: int) -> None:
+    """Hold a removed lock file until all who have opened it before have seen that it is locked.
+
+    One who opened it in time and locks it only after this process has let go would believe that it holds the lock: Go
+    does not look whether the file is still there. A lease is only given for a file that nobody else has open.
+    """
+    deadline = time.monotonic() + _REMOVAL
+    lease = getattr(fcntl, "F_SETLEASE", None)
+    while lease is not None and time.monotonic() < deadline:
+        try:
+            fcntl.fcntl(fd, lease, fcntl.F_WRLCK)
+        except BlockingIOError:
+            time.sleep(0.001)
+        except OSError:  # a file system without leases
+            break
+        else:
+            return
+    time.sleep(0.001)
 
 
 def _manifests(index: dict[str, Any]) -> list[Descriptor]:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,68 @@ def test_go_writes_meanwhile(tmp_path: Path) -> None:
     sizes = {found.size for found in OCIIndex(tmp_path).manifests()}
     assert set(written) <= sizes
     assert number in sizes
+
+
+def test_a_lock_file_that_a_dead_writer_left(tmp_path: Path) -> None:
+    """It is not trusted at once, as Go removes it after it has let go of it; but it stops nobody."""
+    (tmp_path / "index.json.lock").touch()
+    OCIIndex(tmp_path).put(described(1))
+    assert sorted(os.listdir(tmp_path)) == ["index.json", "oci-layout"]
+
+
+def test_a_lock_file_about_to_be_removed(tmp_path: Path) -> None:
+    """Somebody who is not holding it any more removes it: only a lock that nobody removes is one."""
+    lock = tmp_path / "index.json.lock"
+    lock.touch()
+    before = lock.stat().st_ino
+    seen: list[int] = []
+
+    def remove() -> None:
+        with lock.open() as held:  # the writer has got it meanwhile, and must not believe in it
+            while True:
+                try:
+                    fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    break
+                fcntl.flock(held, fcntl.LOCK_UN)
+        seen.append(lock.stat().st_ino)
+        lock.unlink()
+
+    other = threading.Thread(target=remove)
+    other.start()
+    OCIIndex(tmp_path).put(described(1))
+    other.join()
+    assert seen == [before]
+    assert sorted(os.listdir(tmp_path)) == ["index.json", "oci-layout"]
+
+
+def test_who_opened_the_lock_in_time_never_gets_it(tmp_path: Path) -> None:
+    """Go opens the file, and locks it later, without a look whether it is still there."""
+    index = OCIIndex(tmp_path)
+    outcomes: list[str] = []
+
+    def intrude() -> None:
+        with suppress(FileNotFoundError), (tmp_path / "index.json.lock").open() as lock:
+            time.sleep(0.002)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                outcomes.append("refused")
+            else:
+                outcomes.append("locked" if os.fstat(lock.fileno()).st_nlink == 0 else "before")
+
+    running = True
+
+    def keep_intruding() -> None:
+        while running:
+            intrude()
+
+    other = threading.Thread(target=keep_intruding)
+    other.start()
+    for number in range(100):
+        with suppress(ContentError):
+            index.put(described(number))
+    running = False
+    other.join()
+    assert "refused" in outcomes
+    assert "locked" not in outcomes
