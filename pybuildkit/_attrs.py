@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from pybuildkit._values import fields
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import ConfigError
 

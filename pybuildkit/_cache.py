@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import ClassVar, Literal, TypeAlias
 
 from pybuildkit._attrs import attr, boolean, choice, integer, render
 from pybuildkit._imageoutputs import Compression
+from pybuildkit._values import KW_ONLY, dataclass, field, fields
 from pybuildkit.errors import ConfigError
 
 __all__ = ["Cache", "CacheInactiveWarning", "CacheMode", "holds_credentials"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Unpack
 
 from pybuildkit._imageoutputs import EngineOptions, ImageOutput, fill
+from pybuildkit._values import KW_ONLY, dataclass, field
 from pybuildkit.references import Reference
 from pybuildkit.targets import FileTarget
 

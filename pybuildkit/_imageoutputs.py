@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack
 
 from pybuildkit._attrs import attr, boolean, choice, epoch, integer, text
 from pybuildkit._output import Output, directory_path
+from pybuildkit._values import KW_ONLY, dataclass, field
 from pybuildkit.annotations import AnnotationKey, annotation_attrs
 from pybuildkit.errors import ConfigError
 from pybuildkit.references import Reference

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pybuildkit._attrs import render
+from pybuildkit._values import dataclass, field, fields
 from pybuildkit.errors import ConfigError
 from pybuildkit.references import Reference
 from pybuildkit.targets import FileTarget, Target, check_file_destination

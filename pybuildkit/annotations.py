@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.platforms import Platform
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Self, TypeVar
 
 from pybuildkit import csvattrs
 from pybuildkit._attrs import absorb, attr, boolean, choice, render, text
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 from pybuildkit.references import Reference
 

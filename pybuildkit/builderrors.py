@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from pybuildkit._remedies import (
@@ -20,6 +19,7 @@ from pybuildkit._remedies import (
     is_frontend_trouble,
     registry_host,
 )
+from pybuildkit._values import dataclass
 from pybuildkit.details import (
     DecisionResponse,
     Detail,

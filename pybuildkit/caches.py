@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import ClassVar, Literal
 
 from pybuildkit._attrs import attr, boolean, choice, duration, integer, text
 from pybuildkit._cache import Cache, CacheInactiveWarning, CacheMode
+from pybuildkit._values import KW_ONLY, dataclass, field
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import ConfigError
 from pybuildkit.references import Reference

@@ -10,11 +10,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pybuildkit import _wire
 from pybuildkit._json import Malformed, items, mapping, number, string, strings, struct
+from pybuildkit._values import dataclass, field
 from pybuildkit.events import Position, Range, SourceInfo
 from pybuildkit.sourcetext import excerpt
 from pybuildkit.stacks import Frame, Stack

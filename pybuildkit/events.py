@@ -6,8 +6,9 @@ Unix epoch, because that is what the wire carries and ``datetime`` would round t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from pybuildkit._values import dataclass
 
 __all__ = [
     "Event",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from pybuildkit._time import moment
+from pybuildkit._values import dataclass, field
 from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.details import Detail
 

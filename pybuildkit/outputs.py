@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +19,7 @@ from pybuildkit._attrs import absorb, attr, boolean, choice, epoch, text
 from pybuildkit._engineoutput import DockerEngine
 from pybuildkit._imageoutputs import OCI, Compression, Docker, Image, ImageOptions, ImageOutput, Registry
 from pybuildkit._output import Output, directory_path
+from pybuildkit._values import KW_ONLY, dataclass, field
 from pybuildkit.errors import ConfigError
 from pybuildkit.targets import DirectoryTarget, FileDestination, FileTarget, check_file_destination
 

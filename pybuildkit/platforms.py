@@ -12,12 +12,12 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from pybuildkit._values import dataclass, replace
 from pybuildkit.errors import ConfigError
 
 __all__ = ["Platform", "PlatformLike", "join_platforms", "parse_platforms"]

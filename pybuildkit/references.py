@@ -7,8 +7,8 @@ over a table): a name without a registry is one of Docker Hub, one without a nam
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+from pybuildkit._values import dataclass, replace
 from pybuildkit.digests import parse_digest
 from pybuildkit.errors import ConfigError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pybuildkit import csvattrs
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 
 __all__ = ["RegistryTLS", "parse_registry_tls"]

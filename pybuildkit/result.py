@@ -6,9 +6,9 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.events import VertexWarning
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ not ask for (S3).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import BuildKitError
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from anyio import to_thread
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 from pybuildkit.platforms import Platform
 

@@ -6,10 +6,10 @@ import difflib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from pybuildkit._values import dataclass, field
 from pybuildkit._wire import field_bytes, field_varint
 from pybuildkit.errors import ConfigError
 

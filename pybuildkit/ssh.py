@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from pybuildkit._values import dataclass
 from pybuildkit.csvattrs import parse_bool
 from pybuildkit.errors import ConfigError
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from pybuildkit._values import dataclass, replace
 
 __all__ = ["Frame", "Stack", "render_stacks"]
 

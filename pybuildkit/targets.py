@@ -9,10 +9,10 @@ import io
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 
 __all__ = [

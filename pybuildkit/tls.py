@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self, TypeAlias
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 
 __all__ = ["PEM", "TLS", "TLSMaterial"]

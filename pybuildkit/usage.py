@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pybuildkit._time import moment
+from pybuildkit._values import dataclass
 
 __all__ = ["UsageRecord"]
 

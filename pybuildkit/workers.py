@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.platforms import Platform
 
 __all__ = ["Device", "GCPolicy", "Info", "Worker"]

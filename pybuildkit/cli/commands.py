@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol, cast
+
+from pybuildkit._values import dataclass
 
 __all__ = ["COMMANDS", "Command", "CommandModule", "find"]
 

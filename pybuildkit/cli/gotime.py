@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 
 __all__ = ["Duration", "Time", "local_rfc3339", "parse_duration"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 
 if TYPE_CHECKING:

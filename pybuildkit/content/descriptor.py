@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.digests import parse_digest
 from pybuildkit.errors import ConfigError, ContentError
 

@@ -10,10 +10,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ContentError
 
 __all__ = ["Ingest", "IngestStatus", "read_status"]

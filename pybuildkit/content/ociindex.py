@@ -13,11 +13,11 @@ import re
 import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pybuildkit._files import write_atomically
+from pybuildkit._values import dataclass
 from pybuildkit.content.descriptor import IMAGE_NAME, REF_NAME, Descriptor
 from pybuildkit.errors import ContentError
 

@@ -14,9 +14,9 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from pybuildkit._values import dataclass
 from pybuildkit.content.ingest import Ingest, IngestStatus, read_status
 from pybuildkit.digests import is_digest, parse_digest
 from pybuildkit.errors import ConfigError, ContentError

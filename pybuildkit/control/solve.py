@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pybuildkit import _wire as wire
+from pybuildkit._values import dataclass, field
 from pybuildkit._wire import field_bytes, field_varint
 
 __all__ = ["SOLVE", "CacheEntry", "ExporterEntry", "SolveRequest", "decode_response", "string_map"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.daemon.toml import Table, Value
 from pybuildkit.errors import ConfigError
 

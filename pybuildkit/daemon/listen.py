@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from dataclasses import dataclass, replace
 
+from pybuildkit._values import dataclass, replace
 from pybuildkit.daemon.config import ServerTLS
 from pybuildkit.errors import ConfigError, DaemonError
 from pybuildkit.transport.address import TCPAddress, UnixAddress, parse_address

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import DaemonError
 
 __all__ = ["Places"]

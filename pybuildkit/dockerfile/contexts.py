@@ -7,10 +7,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.coerce import as_tree
 from pybuildkit.references import Reference

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pybuildkit import csvattrs
+from pybuildkit._values import dataclass, field
 from pybuildkit.attestations import SBOM, Provenance, attestation_attrs
 from pybuildkit.dockerfile.contexts import (
     Context,

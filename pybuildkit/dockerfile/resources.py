@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from pybuildkit import csvattrs
 from pybuildkit._attrs import attr, render
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 
 __all__ = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pybuildkit import csvattrs, llb
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.frontend.gitcontext import git_context, is_git
 from pybuildkit.gateway import caps

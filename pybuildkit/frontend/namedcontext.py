@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit import llb
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError, NotFound
 from pybuildkit.frontend.context import local_tree
 from pybuildkit.frontend.gitcontext import git_context, is_git, without_password

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypedDict
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.control.solve import CacheEntry
 from pybuildkit.frontend import _options as read
 from pybuildkit.platforms import Platform

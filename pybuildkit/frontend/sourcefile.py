@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pybuildkit import llb
+from pybuildkit._values import dataclass, field
 from pybuildkit.details import SourceError
 from pybuildkit.errors import FrontendError
 from pybuildkit.events import Range, SourceInfo

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from pybuildkit._values import dataclass
 from pybuildkit.details import Subrequest as SubrequestDetail
 from pybuildkit.errors import FrontendError
 from pybuildkit.gateway.results import GatewayResult

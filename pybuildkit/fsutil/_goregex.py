@@ -14,10 +14,10 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
+from pybuildkit._values import dataclass
 from pybuildkit.fsutil._gopath import RegexError
 
 __all__ = [

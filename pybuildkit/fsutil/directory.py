@@ -12,11 +12,11 @@ import stat as st
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
 from types import MappingProxyType
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.stat import MODE_DEVICE, MODE_SOCKET, MODE_TYPE, Stat, go_mode
 from pybuildkit.fsutil.tree import Found, MapFunc, failed, vanished

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from pybuildkit._values import dataclass
 from pybuildkit.fsutil import stat as wire
 from pybuildkit.fsutil.disk import Chunk, Directory, PartialFile
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import stat as st
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.stat import MODE_DIR, MODE_SYMLINK, Stat, go_mode
 from pybuildkit.fsutil.tree import MapFunc

@@ -9,10 +9,10 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit._wire import ProtoDecodeError, read_varint, varint
 from pybuildkit.errors import BuildKitError, ProtocolError, TransferError
 from pybuildkit.fsutil.filter import Filter

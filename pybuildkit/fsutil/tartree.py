@@ -14,10 +14,10 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil._gopath import clean
 from pybuildkit.fsutil.stat import Stat, go_mode

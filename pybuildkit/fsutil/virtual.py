@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil._gopath import clean
 from pybuildkit.fsutil.stat import MODE_DIR, MODE_SYMLINK, Stat

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.details import Detail, decode_status
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway import _proto as p

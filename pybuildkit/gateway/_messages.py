@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.control.solve import CacheEntry
 from pybuildkit.events import Range, SourceInfo
 from pybuildkit.gateway import _proto as p

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway._types import RefT
 

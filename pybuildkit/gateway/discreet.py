@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import replace
 
 import anyio
 
+from pybuildkit._values import replace
 from pybuildkit.control.solve import SOLVE, SolveRequest
 from pybuildkit.errors import BuildCancelled, BuildKitError, ConnectionLost, NotFound, RPCError
 from pybuildkit.gateway import _messages as messages

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pybuildkit._json import Malformed, items, number, string, strings, struct
+from pybuildkit._values import dataclass, field
 from pybuildkit.details import FailedVertex, Solve
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway.mounts import FilledCache, MountLike, ResultMount

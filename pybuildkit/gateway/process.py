@@ -13,13 +13,13 @@ import shlex
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
 from anyio.abc import ByteReceiveStream, ByteSendStream
 from anyio.streams.memory import MemoryObjectSendStream
 from anyio.streams.text import TextReceiveStream
 
+from pybuildkit._values import dataclass
 from pybuildkit._wire import ProtoDecodeError
 from pybuildkit.details import ExitMessage
 from pybuildkit.errors import BuildError, BuildKitError, ConfigError, ExecError, RPCError

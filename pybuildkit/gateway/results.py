@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from pybuildkit._values import dataclass, field, replace
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway._types import AnyReference, RefT
 from pybuildkit.gateway.attestations import Attestation

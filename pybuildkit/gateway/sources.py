@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from anyio import to_thread
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.content.descriptor import Descriptor
 from pybuildkit.errors import ConfigError
 from pybuildkit.gateway import _proto as p

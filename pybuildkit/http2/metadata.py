@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from pybuildkit import _wire
+from pybuildkit._values import dataclass
 from pybuildkit.http2.headers import Field, encode
 
 __all__ = [

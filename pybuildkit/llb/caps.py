@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import Unsupported
 from pybuildkit.llb import _caps
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Unpack
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb._combined import BuildNode, DiffNode, MergeNode, PassthroughNode
 from pybuildkit.llb._encode import check_bool, check_text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pybuildkit._values import dataclass, field
 from pybuildkit._wire import ProtoDecodeError, fields, signed, varint
 from pybuildkit.errors import DefinitionError
 from pybuildkit.events import Position, Range, SourceInfo

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, Unpack
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb._caps import Cap
 from pybuildkit.llb._encode import check_bool, check_text, text, texts

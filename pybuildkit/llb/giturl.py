@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import DefinitionError
 
 __all__ = ["GitURL"]

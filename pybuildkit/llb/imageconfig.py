@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb._encode import check_text
 from pybuildkit.llb._env import encode_item

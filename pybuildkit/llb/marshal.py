@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pybuildkit._values import replace
 from pybuildkit._wire import varint
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb import _caps

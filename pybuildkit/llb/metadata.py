@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
+from pybuildkit._values import dataclass, field, replace
 from pybuildkit._wire import fields, signed, varint
 from pybuildkit.errors import DefinitionError
 from pybuildkit.events import ProgressGroup

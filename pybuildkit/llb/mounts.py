@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pybuildkit._values import dataclass
 from pybuildkit._wire import varint
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb._encode import (

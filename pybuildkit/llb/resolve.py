@@ -7,10 +7,10 @@ knows what it was given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError, DefinitionError
 from pybuildkit.llb._frames import Frame
 from pybuildkit.llb.nodes import Deferred, SourceNode

@@ -7,9 +7,9 @@ graph, says with a ``SourceMap`` and the option ``location=`` where in its own i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pybuildkit._values import dataclass, field
 from pybuildkit._wire import varint
 from pybuildkit.errors import DefinitionError
 from pybuildkit.events import Position, Range

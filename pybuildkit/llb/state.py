@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
+from pybuildkit._values import dataclass, replace
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb import files
 from pybuildkit.llb._combined import PassthroughNode

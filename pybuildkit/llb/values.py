@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from dataclasses import field as dataclass_field
 from typing import Any, Literal, TypeAlias
 
+from pybuildkit._values import dataclass, replace
+from pybuildkit._values import field as dataclass_field
 from pybuildkit._wire import varint
 from pybuildkit.errors import DefinitionError
 from pybuildkit.llb._encode import INT64_MAX, check_int, check_text, field, text, text_field

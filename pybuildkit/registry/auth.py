@@ -7,12 +7,12 @@ import secrets
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 from anyio import to_thread
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.registry.credentials import (
     ANONYMOUS,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast, runtime_checkable
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 from pybuildkit.registry.hosts import canonical_host
 

@@ -13,7 +13,6 @@ import re
 import ssl
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import cast
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
@@ -21,6 +20,7 @@ import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSStream
 
+from pybuildkit._values import dataclass
 from pybuildkit._version import __version__
 from pybuildkit.errors import SessionError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pybuildkit._values import dataclass
 
 __all__ = ["CLIENT_ID", "DEFAULT_LIFE", "Token", "TokenRequest"]
 

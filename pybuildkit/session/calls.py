@@ -9,9 +9,10 @@ secrets, credentials, sockets. Bulk goes through machines, the rest through coro
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol, TypeAlias
+
+from pybuildkit._values import dataclass
 
 __all__ = [
     "AsyncCall",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
 from anyio.to_thread import run_sync
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError, TransferError
 from pybuildkit.fsutil.receive import Receiver, open_destination
 from pybuildkit.fsutil.staging import Staging

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import anyio
 from anyio.to_thread import run_sync
 
 from pybuildkit import _wire
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ProtocolError, TransferError
 from pybuildkit.fsutil.receive import Receiver
 from pybuildkit.http2.messages import prefix

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import BuildKitError
 from pybuildkit.fsutil.filter import Filter, merge_followed
 from pybuildkit.fsutil.followpaths import follow_links

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pybuildkit._json import items, string, struct
+from pybuildkit._values import dataclass, field
 from pybuildkit.events import SourceInfo
 from pybuildkit.subrequests.places import Place, lines_of, place_of, read, source_of
 from pybuildkit.subrequests.requests import Answer

@@ -6,10 +6,10 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pybuildkit._json import Malformed, items, number, string, struct
+from pybuildkit._values import dataclass
 from pybuildkit.errors import RPCError
 from pybuildkit.events import Position, Range, SourceInfo
 from pybuildkit.sourcetext import excerpt

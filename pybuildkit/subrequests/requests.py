@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pybuildkit._json import Malformed, items, string
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import FrontendError
 from pybuildkit.subrequests.places import columns, read
 

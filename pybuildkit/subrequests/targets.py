@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pybuildkit._json import items, string, strings
+from pybuildkit._values import dataclass, field
 from pybuildkit.subrequests.places import Place, columns, data_of, place_of, read
 from pybuildkit.subrequests.requests import Answer
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from testcontainers.core.config import ConnectionMode
 from testcontainers.core.container import DockerContainer
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.daemon.config import Mirrors, Settings, build_config
 from pybuildkit.daemon.listen import free_port
 from pybuildkit.daemon.probe import Probe, info

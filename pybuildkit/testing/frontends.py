@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from anyio import to_thread
 
+from pybuildkit._values import dataclass
 from pybuildkit.frontend.define import BuildFunction, Frontend
 from pybuildkit.gateway.results import GatewayResult
 

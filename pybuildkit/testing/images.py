@@ -11,10 +11,10 @@ import struct
 import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 
 __all__ = [

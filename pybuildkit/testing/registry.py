@@ -11,11 +11,11 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pybuildkit._values import dataclass
 from pybuildkit.daemon.binary import search_path
 from pybuildkit.daemon.guarded import DaemonLog, Guarded
 from pybuildkit.errors import ConfigError, DaemonError

@@ -6,11 +6,11 @@ import os
 import socket
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import BuildKitError, ConfigError
 from pybuildkit.transport.docker_engine import Engine, find_engine
 

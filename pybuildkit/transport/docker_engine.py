@@ -7,11 +7,11 @@ import json
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 
 __all__ = ["Engine", "find_engine"]

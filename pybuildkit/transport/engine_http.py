@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import anyio
 from anyio.abc import ByteStream
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConnectError
 from pybuildkit.transport.docker_engine import Engine
 

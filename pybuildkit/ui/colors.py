@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from pybuildkit._values import dataclass, replace
 
 __all__ = ["FAINT", "RESET", "Palette", "palette"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, replace
 
+from pybuildkit._values import dataclass, replace
 from pybuildkit.events import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
 
 __all__ = ["CANCELLED_SUFFIX", "Interval", "Trace", "TracedVertex", "merge_intervals"]

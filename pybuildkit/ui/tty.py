@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from dataclasses import dataclass
 from typing import TextIO
 
+from pybuildkit._values import dataclass
 from pybuildkit.events import SolveStatus
 from pybuildkit.ui.colors import palette
 from pybuildkit.ui.terminal import Screen

@@ -10,9 +10,9 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
 
 __all__ = ["BoltFile", "Bucket"]

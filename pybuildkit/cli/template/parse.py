@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.errors import ConfigError
 
 __all__ = [

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from pybuildkit._values import dataclass
 from pybuildkit.cli.gotime import Duration, Time
 
 __all__ = ["NIL_LIST", "NIL_MAP", "Field", "Nil", "Struct", "go_format", "go_json", "go_print", "type_name"]
