@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from pybuildkit._values import dataclass
 from pybuildkit.cli.arguments import PROG, leaves, parser_of
 from pybuildkit.cli.commands import COMMANDS, Command
 
@@ -98,24 +98,25 @@ def _flags(parser: argparse.ArgumentParser) -> tuple[_Flag, ...]:
 
 
 def _bash(places: list[_Place]) -> str:
-    """Finds the place by the words that are no flags, then offers what the place's tables have."""
-    words, flags, with_value, values, paths = [], [], [], [], []
+    """Finds the place by the words that are no flags, then offers what the place's tables have.
+
+    Bash takes ``--flag=value`` and ``unix:///path`` apart at ``=`` and ``:``, so a value may be several words.
+    """
+    words, flags, values, aliases, paths = [], [], [], [], []
     for place in places:
         offered = [*(c.name for c in place.commands), *place.choices]
         words.append(f'    ["{place.key}"]="{" ".join(offered)}"')
         flags.append(f'    ["{place.key}"]="{" ".join(name for flag in place.flags for name in flag.names)}"')
         if place.takes_paths:
             paths.append(f'"{place.key}"')
-        for flag in place.flags:
-            for name in flag.names if flag.metavar else ():
-                kind = " ".join(flag.choices) or ("@path" if flag.wants_path else "@any")
-                values.append(f'    ["{place.key} {name}"]="{kind}"')
-                with_value.append(name)
-    wanting = "|".join(dict.fromkeys(with_value))
+        for name, flag in _with_values(place):
+            kind = " ".join(flag.choices) or ("@path" if flag.wants_path else "@any")
+            values.append(f'    ["{place.key} {name}"]="{kind}"')
+        aliases += [f'    ["{place.key} {alias}"]="{place.key} {name}"' for alias, name in _aliases(place)]
     lines = "\n".join
     return f"""# bash completion for {PROG}
 _{PROG}() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD - 1]}}" place="{PROG}" word i
+    local current="${{COMP_WORDS[COMP_CWORD]}}" place="{PROG}" word wanted="" i
     local -A words=(
 {lines(words)}
     )
@@ -125,21 +126,23 @@ _{PROG}() {{
     local -A values=(
 {lines(values)}
     )
+    local -A aliases=(
+{lines(aliases)}
+    )
     for ((i = 1; i < COMP_CWORD; i++)); do
-        word="${{COMP_WORDS[i]}}"
-        case "$word" in
-            {wanting}) ((i++)) ;;
-            -*|=) ;;
-            *)
-                if [[ -n "${{flags["$place $word"]+x}}" ]]; then
-                    place="$place $word"
-                fi
-                ;;
-        esac
+        word="$place ${{COMP_WORDS[i]}}"
+        if [[ -n "${{values["$word"]+x}}" ]]; then
+            if [[ "${{COMP_WORDS[++i]}}" == "=" ]] && ((i < COMP_CWORD)); then ((++i)); fi
+            if ((i >= COMP_CWORD)); then wanted="${{values["$word"]}}"; fi
+            while ((i < COMP_CWORD)) && [[ "${{COMP_WORDS[i + 1]}}" == [:=]* ]]; do
+                if (((i += 2) >= COMP_CWORD)); then wanted="@any"; fi
+            done
+            continue
+        fi
+        word="${{aliases["$word"]-$word}}"
+        if [[ -n "${{flags["$word"]+x}}" ]]; then place="$word"; fi
     done
     if [[ "$current" == "=" ]]; then current=""; fi
-    if [[ "$previous" == "=" ]]; then previous="${{COMP_WORDS[COMP_CWORD - 2]}}"; fi
-    local wanted="${{values["$place $previous"]}}"
     case "$wanted" in
         "") ;;
         @any) return ;;
@@ -169,10 +172,12 @@ def _zsh(places: list[_Place]) -> str:
             specs.append("'1: :->command'")
             specs.append("'*:: :->arguments'")
             cases = "\n".join(
-                f"                {c.name}) {_function((*place.words, c.name))} ;;" for c in place.commands
+                f"                {'|'.join((c.name, *c.aliases))}) {_function((*place.words, c.name))} ;;"
+                for c in place.commands
             )
             functions.append(
-                f"{_function(place.words)}() {{\n    local state line\n    local -a commands=({described})\n"
+                f"{_function(place.words)}() {{\n    local context state state_descr line\n"
+                f"    local -A opt_args\n    local -a commands=({described})\n"
                 f"    _arguments -C {' '.join(specs)}\n    case $state in\n"
                 f"        command) _describe command commands ;;\n        arguments)\n            case $line[1] in\n"
                 f"{cases}\n            esac ;;\n    esac\n}}\n"
@@ -196,16 +201,44 @@ def _zsh_flag(name: str, flag: _Flag) -> str:
     if not flag.metavar:
         return _quoted(f"*{name}[{about}]")
     wanted = f"({' '.join(flag.choices)})" if flag.choices else "_files" if flag.wants_path else " "
-    equals = "=" if name.startswith("--") else ""
+    equals = "=" if name.startswith("--") else "+"
     return _quoted(f"*{name}{equals}[{about}]:{flag.metavar.lower()}:{wanted}")
 
 
 def _fish(places: list[_Place]) -> str:
-    """A line for each word and flag, with the words that must be there before."""
-    lines = [f"# fish completion for {PROG}", f"complete -c {PROG} -f"]
+    """A line for each word and flag, with the place where it is offered."""
+    values = " ".join(_quoted(f"{place.key} {name}") for place in places for name, _ in _with_values(place))
+    known = " ".join(_quoted(place.key) for place in places)
+    aliases = "".join(
+        f"            case {_quoted(f'{place.key} {alias}')}\n                set place {_quoted(f'{place.key} {name}')}\n"
+        for place in places
+        for alias, name in _aliases(place)
+    )
+    lines = [
+        f"""# fish completion for {PROG}
+function __{PROG}_at --description 'Whether the words before the cursor lead to a place'
+    set -l place {PROG}
+    set -l is_value 0
+    set -l words (commandline -opc)
+    set -e words[1]
+    for word in $words
+        if test $is_value = 1
+            set is_value 0
+            continue
+        end
+        switch "$place $word"
+            case {values}
+                set is_value 1
+            case {known}
+                set place "$place $word"
+{aliases}        end
+    end
+    test "$place" = "$argv"
+end
+complete -c {PROG} -f"""
+    ]
     for place in places:
-        condition = _fish_condition(place)
-        start = f"complete -c {PROG} -n {_quoted(condition)}"
+        start = f"complete -c {PROG} -n {_quoted(f'__{PROG}_at {place.key}')}"
         lines += [f"{start} -a {c.name} -d {_quoted(c.summary)}" for c in place.commands]
         if place.choices:
             lines.append(f"{start} -a {_quoted(' '.join(place.choices))}")
@@ -222,14 +255,14 @@ def _fish(places: list[_Place]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _fish_condition(place: _Place) -> str:
-    if not place.words:
-        return "__fish_use_subcommand"
-    seen = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in place.words)
-    if place.commands:
-        names = " ".join(c.name for c in place.commands)
-        return f"{seen}; and not __fish_seen_subcommand_from {names}"
-    return seen
+def _with_values(place: _Place) -> Iterator[tuple[str, _Flag]]:
+    """The names of flags that want a value."""
+    return ((name, flag) for flag in place.flags if flag.metavar for name in flag.names)
+
+
+def _aliases(place: _Place) -> Iterator[tuple[str, str]]:
+    """Other names of commands, and the names that are offered."""
+    return ((alias, command.name) for command in place.commands for alias in command.aliases)
 
 
 def _quoted(text: str) -> str:

@@ -36,6 +36,8 @@ PROGRAMS = {
         Program("ip", "iproute2", "that engine's containers have a network of their own"),
         Program("ssh-agent", "openssh-client", "tests forward an agent"),
         Program("tmux", "tmux", "tests look at the progress display in a terminal"),
+        Program("zsh", "zsh", "tests type command lines into it and have them completed"),
+        Program("fish", "fish", "likewise"),
     )
 }
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
