@@ -1,22 +1,22 @@
-"""Outputs that are chosen when the result is there (S90)."""
+"""What users decide on when the result is there: where it goes, and whether the build is good after all (S90)."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from anyio import to_thread
 
+from pybuildkit._values import dataclass
 from pybuildkit.control.solve import ExporterEntry
-from pybuildkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pybuildkit.content.solve import SolveContent
     from pybuildkit.outputs import Output
     from pybuildkit.session.filesend import FileSend
 
-__all__ = ["BuiltResult", "ChooseOutputs", "LateOutputs"]
+__all__ = ["BuiltResult", "ChooseOutputs", "LateOutputs", "OnExported", "call_user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ OutputsLike: TypeAlias = "Output | str | Iterable[Output | str]"
 ChooseOutputs: TypeAlias = Callable[[BuiltResult], "OutputsLike | Awaitable[OutputsLike | None] | None"]
 """Gives outputs for a result. A coroutine function runs on the event loop, a plain one in a thread."""
 
+OnExported: TypeAlias = Callable[[Mapping[str, str]], Awaitable[object] | object]
+"""Is given the metadata of the result, when everything is exported. What it raises fails the build."""
+
+T = TypeVar("T")
+
 
 class LateOutputs:
     """Asks a function for outputs, and sees that they are received.
@@ -43,15 +48,24 @@ class LateOutputs:
     Args:
         choose: the function.
         names: of the image, for outputs that have none.
-        first: the number of the first of these outputs (S66).
-        files: receives what comes to this side.
+        before: the outputs that were chosen before the build; these follow them (S66).
+        files: receives what comes to this side as a stream.
+        content: receives what comes blob by blob.
     """
 
-    def __init__(self, choose: ChooseOutputs, names: Sequence[str], first: int, files: FileSend) -> None:
+    def __init__(
+        self,
+        choose: ChooseOutputs,
+        names: Sequence[str],
+        before: Sequence[Output],
+        files: FileSend,
+        content: SolveContent,
+    ) -> None:
         self._choose = choose
         self._names = names
-        self._first = first
+        self._before = tuple(before)
         self._files = files
+        self._content = content
 
     async def find(self, metadata: Mapping[str, bytes], refs: Sequence[str]) -> list[ExporterEntry]:
         """See ``FindExporters``.
@@ -59,27 +73,32 @@ class LateOutputs:
         Raises:
             ConfigError: an output can not work.
         """
-        chosen = await self._ask(BuiltResult(metadata, tuple(refs)))
+        chosen = await call_user(self._choose, BuiltResult(metadata, tuple(refs)))
         return await to_thread.run_sync(self._receive, chosen)
 
-    async def _ask(self, result: BuiltResult) -> object:
-        choose = self._choose
-        call_async = inspect.iscoroutinefunction(choose) or inspect.iscoroutinefunction(
-            getattr(choose, "__call__", None)  # noqa: B004 - an object with an async __call__
-        )
-        found: object = choose(result) if call_async else await to_thread.run_sync(choose, result)
-        return await found if inspect.isawaitable(found) else found
-
-    def _receive(self, chosen: object) -> list[ExporterEntry]:
+    def _receive(self, chosen: OutputsLike | None) -> list[ExporterEntry]:
         from pybuildkit._output_text import resolve_outputs
+        from pybuildkit.outputs import Output
         from pybuildkit.targets import StoreTarget
 
-        outputs = resolve_outputs(chosen, names=self._names) if chosen else ()  # type: ignore[arg-type]
-        for index, output in enumerate(outputs, self._first):
+        if not chosen:
+            return []
+        given = [chosen] if isinstance(chosen, str | Output) else chosen
+        # All together: two must not write to one place, and one at most goes blob by blob (S67).
+        outputs = resolve_outputs([*self._before, *given], names=self._names)
+        first = len(self._before)
+        for index, output in enumerate(outputs[first:], first):
             if isinstance(output.target, StoreTarget):
-                raise ConfigError(
-                    "an image can not go into a directory blob by blob when it is chosen late: give a file"
-                )
-            if output.target is not None:
+                self._content.receive_image(output.target.path)
+            elif output.target is not None:
                 self._files.add(index, output.target)
-        return [ExporterEntry(output.exporter, output.exporter_attrs()) for output in outputs]
+        return [ExporterEntry(output.exporter, output.exporter_attrs()) for output in outputs[first:]]
+
+
+async def call_user(function: Callable[[T], object], argument: T) -> Any:
+    """Call a function of the user's: a coroutine function on the event loop, a plain one in a thread."""
+    call_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
+    )
+    found = function(argument) if call_async else await to_thread.run_sync(function, argument)
+    return await found if inspect.isawaitable(found) else found

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pybuildkit.dockerfile.resources import Hosts, Resources, Ulimits
     from pybuildkit.events import SolveStatus
     from pybuildkit.fsutil import FS
-    from pybuildkit.lateoutputs import ChooseOutputs
+    from pybuildkit.lateoutputs import ChooseOutputs, OnExported
     from pybuildkit.llb import Definition, State
     from pybuildkit.outputs import Output
     from pybuildkit.platforms import Platform
@@ -78,6 +78,7 @@ class SolveOptions(TypedDict, total=False):
         uploads: streams that the build may read by their URLs.
         outputs: where results go: values of ``pybuildkit.outputs`` or buildctl strings; none keeps them in the cache.
         late_outputs: a function that is given the result, and gives more outputs.
+        on_exported: a function that is given the result's metadata when everything is exported; what it raises fails the build.
         cache_from: caches to import, values of ``pybuildkit.caches`` or buildctl strings.
         cache_to: caches to export to, likewise.
         oci_layouts: directories with OCI layouts that sources may name, by store id.
@@ -99,6 +100,7 @@ class SolveOptions(TypedDict, total=False):
     uploads: Uploads
     outputs: Output | str | Iterable[Output | str]
     late_outputs: ChooseOutputs
+    on_exported: OnExported
     cache_from: Cache | str | Iterable[Cache | str]
     cache_to: Cache | str | Iterable[Cache | str]
     oci_layouts: Mapping[str, str | os.PathLike[str]]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from pybuildkit._values import dataclass, field
 from pybuildkit.control.solve import SOLVE, CacheEntry, ExporterEntry, SolveRequest
 from pybuildkit.errors import BuildKitError, ConnectionLost, RegistryAuthError, RPCError
 from pybuildkit.services import Offers, SideServices
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
     from pybuildkit.caches import Cache
     from pybuildkit.content.solve import SolveContent
     from pybuildkit.fsutil import FS
-    from pybuildkit.lateoutputs import ChooseOutputs
+    from pybuildkit.lateoutputs import ChooseOutputs, OnExported
     from pybuildkit.outputs import Output
     from pybuildkit.progress import Progress
     from pybuildkit.rpc.channel import Channel
     from pybuildkit.secrets import Secret
     from pybuildkit.session.calls import Service
+    from pybuildkit.session.exporter import ExporterService
     from pybuildkit.session.filesend import FileSend
     from pybuildkit.session.session import Session
     from pybuildkit.targets import DirectoryTarget, FileTarget
@@ -53,6 +53,7 @@ class Ingredients:
         secrets: by id.
         outputs: in order.
         late_outputs: chooses more outputs when the result is there.
+        on_exported: told when everything is exported.
         names: of the image, for those.
         cache_from: caches to import, each with its attributes.
         cache_to: caches to export to, likewise.
@@ -73,6 +74,7 @@ class Ingredients:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
     late_outputs: ChooseOutputs | None = None
+    on_exported: OnExported | None = None
     names: tuple[str, ...] = ()
     cache_from: Caches = ()
     cache_to: Caches = ()
@@ -97,6 +99,7 @@ class SolvePlan:
         self._content = _content_for(made_of)
         self._sync = FileSync(made_of.locals)
         self._side = SideServices(made_of.offers, self._tell)
+        self._exporter = self._exporter_service()
         self._secrets = SecretsService(
             {name: _source(name, secret) for name, secret in made_of.secrets.items()}
         )
@@ -121,7 +124,7 @@ class SolvePlan:
             internal=made_of.internal,
             source_policy=made_of.source_policy,
             source_policy_session=self.offer.id if made_of.offers.check is not None else "",
-            enable_session_exporter=made_of.late_outputs is not None,
+            enable_session_exporter=self._exporter is not None,
             compatibility_version=made_of.compatibility_version,
             proxy_network=made_of.proxy_network,
         )
@@ -157,21 +160,35 @@ class SolvePlan:
         yield self._secrets
         if self._files is not None:
             yield self._files
-        if self._content is not None and self._content.stores:
+        if self._content is not None and (self._content.stores or self._made_of.late_outputs is not None):
             from pybuildkit.session.content import ContentService
 
             yield ContentService(self._content.stores)
         yield from self._side
-        if self._made_of.late_outputs is not None:
-            yield self._late_exporters(self._made_of.late_outputs)
+        if self._exporter is not None:
+            yield self._exporter
 
-    def _late_exporters(self, choose: ChooseOutputs) -> Service:
-        from pybuildkit.lateoutputs import LateOutputs
+    def _exporter_service(self) -> ExporterService | None:
+        """What the daemon asks when the result is there, and when it is exported."""
+        made_of = self._made_of
+        if made_of.late_outputs is None and made_of.on_exported is None:
+            return None
+        from functools import partial
+
+        from pybuildkit.lateoutputs import LateOutputs, call_user
         from pybuildkit.session.exporter import ExporterService
 
-        assert self._files is not None
-        made_of = self._made_of
-        return ExporterService(LateOutputs(choose, made_of.names, len(made_of.outputs), self._files).find)
+        find = finalize = None
+        if made_of.late_outputs is not None:
+            assert self._files is not None
+            assert self._content is not None
+            late = LateOutputs(
+                made_of.late_outputs, made_of.names, made_of.outputs, self._files, self._content
+            )
+            find = late.find
+        if made_of.on_exported is not None:
+            finalize = partial(call_user, made_of.on_exported)
+        return ExporterService(find, finalize)
 
     def _tell(self, line: str) -> None:
         if self.notice is not None:
@@ -251,6 +268,8 @@ class SolvePlan:
         found = build_error(error.code, error.message, error.details, facts=facts, progress=progress)
         if isinstance(found, RegistryAuthError):
             self._side.registry_refused()
+        if self._exporter is not None and self._exporter.failed is not None:
+            found.__cause__ = self._exporter.failed
         return found
 
 
@@ -273,7 +292,8 @@ def _files_for(made_of: Ingredients) -> FileSend | None:
 def _content_for(made_of: Ingredients) -> SolveContent | None:
     """The content stores of the build, when there is a use for them."""
     image = _store_directory(made_of.outputs)
-    if not (made_of.cache_from or made_of.cache_to or made_of.oci_layouts or image):
+    late = made_of.late_outputs is not None
+    if not (made_of.cache_from or made_of.cache_to or made_of.oci_layouts or image or late):
         return None
     from pybuildkit.content.solve import SolveContent
 
@@ -339,7 +359,7 @@ def shared_key(made_of: Ingredients) -> str:
         return made_of.shared_key
     main = {"context": trees["context"]} if "context" in trees else trees
     parts = [_machine(), *(f"{name}={main[name].identity()}" for name in sorted(main))]
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()[:40]
+    return blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=20).hexdigest()
 
 
 def _machine() -> str:

@@ -16,7 +16,6 @@ from pybuildkit.services import read_offers
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
-    from pybuildkit.lateoutputs import ChooseOutputs
     from pybuildkit.llb import Definition
     from pybuildkit.options import Context
     from pybuildkit.outputs import Output
@@ -153,6 +152,7 @@ COMMON_KEYS = frozenset(
         "uploads",
         "outputs",
         "late_outputs",
+        "on_exported",
         "cache_from",
         "cache_to",
         "oci_layouts",
@@ -232,7 +232,8 @@ def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients
         locals={n: as_tree(value, f"local {n!r}") for n, value in (options.get("locals") or {}).items()},
         secrets=_secrets(options.get("secrets")),
         outputs=_outputs(options.get("outputs"), tuple(names)),
-        late_outputs=_late_outputs(options.get("late_outputs")),
+        late_outputs=_function("late_outputs", options.get("late_outputs")),
+        on_exported=_function("on_exported", options.get("on_exported")),
         names=tuple(names),
         cache_from=_imports(options.get("cache_from")),
         cache_to=_exports(options.get("cache_to")),
@@ -307,10 +308,10 @@ def _policy(value: Any) -> bytes | None:
     return found.encode() if found is not None else None
 
 
-def _late_outputs(value: Any) -> ChooseOutputs | None:
+def _function(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
-        raise ConfigError(f"late_outputs= can not be {type(value).__name__}: give a function")
-    return cast("ChooseOutputs | None", value)
+        raise ConfigError(f"{name}= can not be {type(value).__name__}: give a function")
+    return value
 
 
 def session_ingredients(options: Mapping[str, Any]) -> Ingredients:

@@ -64,8 +64,7 @@ class SolveContent:
         for name, path in (layouts or {}).items():
             self._open_layout(name, Path(path))
         if image is not None:
-            check_directory(Path(image), what="output directory")
-            self._image = self.stores["export"] = LocalStore(image, writable=True)
+            self.receive_image(image)
 
     def hold(self) -> None:
         """Let nobody clean the caches while they are in use: until ``finish`` or ``close``.
@@ -80,6 +79,15 @@ class SolveContent:
         except BaseException:
             self._held.close()
             raise
+
+    def receive_image(self, directory: str | os.PathLike[str]) -> None:
+        """Have the daemon write an image into a directory, as was decided on while the build ran (S90).
+
+        Raises:
+            ConfigError: the directory can not be used.
+        """
+        check_directory(Path(directory), what="output directory")
+        self._image = self.stores["export"] = LocalStore(directory, writable=True)
 
     def finish(self, response: Mapping[str, str]) -> None:
         """After a solve that went well: name what has come in the indexes, and clean caches with ``reset``.

@@ -55,10 +55,13 @@ Unary = Callable[[LocalStore, bytes], bytes]
 
 
 class ContentService:
-    """Content stores by the id that the daemon knows them by (S93): ``local:<dir>``, ``oci:<name>``, ``export``."""
+    """Content stores by the id that the daemon knows them by (S93): ``local:<dir>``, ``oci:<name>``, ``export``.
+
+    One that is put into the mapping while the session is open is served, too.
+    """
 
     def __init__(self, stores: Mapping[str, LocalStore]) -> None:
-        self._stores = dict(stores)
+        self._stores = stores
 
     @property
     def machines(self) -> Mapping[str, Chooser]:

@@ -1,4 +1,4 @@
-"""``moby.exporter.v1.Exporter``: decides what becomes of a result when it is there (S90)."""
+"""``moby.exporter.v1.Exporter``: decides what becomes of a result when it is there, and has the last word (S90)."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ FindExporters: TypeAlias = Callable[[Mapping[str, bytes], Sequence[str]], Awaita
 """Is given the result's metadata and the daemon's ids of its parts; gives exporters, which follow the request's (S66)."""
 
 FinalizeExport: TypeAlias = Callable[[Mapping[str, str]], Awaitable[None]]
-"""Is given what all exporters have said of what they made."""
+"""Is given what all exporters have said of what they made; the solve waits for it before it answers."""
 
 
 class ExporterService:
     """The deciding side.
 
     Args:
-        find: called once the result is there.
-        finalize: called once everything is exported; nobody is by default.
+        find: called once the result is there, None for no more exporters.
+        finalize: called once everything is exported, None for nobody.
 
     Attributes:
         failed: what one of them raised; the daemon is told no more than its text, if it is this library's.
     """
 
-    def __init__(self, find: FindExporters, finalize: FinalizeExport | None = None) -> None:
+    def __init__(self, find: FindExporters | None, finalize: FinalizeExport | None = None) -> None:
         self._find = find
         self._finalize = finalize
         self.failed: Exception | None = None
@@ -56,9 +56,9 @@ class ExporterService:
         except ValueError:
             raise StatusError(Code.INVALID_ARGUMENT, "not a FindExportersRequest") from None
         try:
-            found = list(await self._find(metadata, refs))
+            found = list(await self._find(metadata, refs)) if self._find is not None else []
         except Exception as exc:  # noqa: BLE001 - whatever it is, the build is told and goes wrong by it
-            raise self._failure(exc) from None
+            raise self._failure("the function that chooses outputs", exc) from None
         await call.send(b"".join(_wire.field_bytes(1, entry.encode()) for entry in found))
 
     async def _finalize_export(self, call: AsyncCall) -> None:
@@ -72,14 +72,14 @@ class ExporterService:
         try:
             await self._finalize(response)
         except Exception as exc:  # noqa: BLE001 - likewise
-            raise self._failure(exc) from None
+            raise self._failure("the function for when all is exported", exc) from None
         await call.send()
 
-    def _failure(self, error: Exception) -> StatusError:
+    def _failure(self, what: str, error: Exception) -> StatusError:
         """What the daemon is told; UNAVAILABLE and UNIMPLEMENTED it would take for no exporters at all (S90)."""
         self.failed = error
         text = str(error) if isinstance(error, BuildKitError) else type(error).__name__
-        return StatusError(Code.UNKNOWN, f"the function that chooses outputs failed: {text}")
+        return StatusError(Code.UNKNOWN, f"{what} failed: {text}")
 
 
 def _bytes_map(data: bytes, number: int) -> dict[str, bytes]:

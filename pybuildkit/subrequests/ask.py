@@ -25,7 +25,7 @@ FRONTEND_CAPS = "moby.buildkit.frontend.subrequests+forward"
 """V59, V78: a frontend that can not be asked says so, instead of building something; ``+forward`` asks the one that a
 ``# syntax=`` line names."""
 
-_EXPORTING = ("outputs", "late_outputs", "cache_to", "tags")
+_EXPORTING = ("outputs", "late_outputs", "on_exported", "cache_to", "tags")
 
 
 async def ask_frontend(

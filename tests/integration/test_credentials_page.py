@@ -92,6 +92,13 @@ async def test_sessions(
     source = context(tmp_path, "FROM busybox AS a\nCOPY . /\nFROM busybox AS b\nCOPY . /\nLABEL version=7\n")
     await page["all_targets"](buildkit, source, ["a", "b"])
     await page["push_by_label"](buildkit, source, registry.host)
+    signed: list[str] = []
+
+    async def sign(image: str) -> None:
+        signed.append(image)
+
+    await page["push_and_sign"](buildkit, source, f"{registry.host}/signed:1", sign)
+    assert signed[0].startswith(f"{registry.host}/signed:1@sha256:")
     held = io.BytesIO()
     with tarfile.open(fileobj=held, mode="w:gz") as tar:
         tar.add(source, "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
+import urllib.request
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ import anyio
 import pytest
 
 from pybuildkit import AsyncClient, Client, llb
+from pybuildkit.digests import sha256_digest
 from pybuildkit.errors import BuildError, ConfigError, PolicyError
 from pybuildkit.events import SolveStatus
 from pybuildkit.fsutil import Directory, MemoryTree
 from pybuildkit.lateoutputs import BuiltResult
-from pybuildkit.outputs import Image, Local, Tar
+from pybuildkit.outputs import OCI, Image, Local, Tar
 from pybuildkit.sourcechecks import Allow, AskMore, Convert, Deny, SourceCheck, Verdict
 from pybuildkit.testing.registry import Registry
 from pybuildkit.testing.service import BuildkitdService
@@ -125,7 +128,6 @@ async def test_no_late_outputs_after_all(buildkit: AsyncClient) -> None:
     [
         (lambda result: [][1], "the function that chooses outputs failed: IndexError"),
         (lambda result: "type=local", "the function that chooses outputs failed: .*dest"),
-        (lambda result: "type=oci,tar=false,dest=/tmp/x", "can not go into a directory blob by blob"),
     ],
 )
 async def test_late_outputs_that_can_not_work(buildkit: AsyncClient, choose: Any, text: str) -> None:
@@ -133,6 +135,95 @@ async def test_late_outputs_that_can_not_work(buildkit: AsyncClient, choose: Any
         await buildkit.solve(llb.image("busybox"), late_outputs=choose)
     with pytest.raises(ConfigError, match="late_outputs= can not be str"):
         await buildkit.solve(llb.image("busybox"), late_outputs="type=local")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+async def test_a_layout_that_is_chosen_late(buildkit: AsyncClient, tmp_path: Path, as_text: bool) -> None:
+    """S93, S67: its blobs come through the store that the session has offered from the beginning."""
+    chosen = f"type=oci,tar=false,dest={tmp_path}/layout" if as_text else OCI(tmp_path / "layout", tar=False)
+    tree = MemoryTree({"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "x"})
+    result = await buildkit.build(
+        tree, tags="late:1", outputs=Local(tmp_path / "early"), late_outputs=lambda result: chosen
+    )
+    assert result.digest is not None
+    index = json.loads((tmp_path / "layout" / "index.json").read_text())
+    assert [found["digest"] for found in index["manifests"]] == [result.digest]
+    blob = tmp_path / "layout" / "blobs" / result.digest.replace(":", "/")
+    assert sha256_digest(blob.read_bytes()) == result.digest
+    assert (tmp_path / "early" / "a").read_text() == "x"
+
+
+async def test_outputs_chosen_late_do_not_get_into_each_others_way(
+    buildkit: AsyncClient, tmp_path: Path
+) -> None:
+    """S67: the daemon knows one store to write to; and neither may two write to one directory."""
+    early = [OCI(tmp_path / "a", tar=False), Local(tmp_path / "files")]
+    chosen = [OCI(tmp_path / "b", tar=False), Local(tmp_path / "files")]
+    for text in ("two outputs write", "one OCI directory"):
+        with pytest.raises(BuildError, match=f"the function that chooses outputs failed: .*{text}") as caught:
+            await buildkit.solve(
+                llb.image("busybox"), outputs=early, late_outputs=lambda result: chosen.pop()
+            )
+        assert isinstance(caught.value.__cause__, ConfigError)
+
+
+# --- when everything is exported ----------------------------------------------------------------------------
+
+
+async def test_the_last_word(buildkit: AsyncClient, registry: Registry) -> None:
+    """S90: the image is in the registry by then, and the solve has not been answered."""
+    name = f"{registry.host}/last/word:1"
+    told: list[tuple[dict[str, str], str]] = []
+
+    def pulled() -> str:
+        request = urllib.request.Request(f"{registry.url}/v2/last/word/manifests/1", method="HEAD")
+        request.add_header("Accept", "application/vnd.oci.image.manifest.v1+json")
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return str(response.headers["Docker-Content-Digest"])
+
+    async def check(metadata: Mapping[str, str]) -> None:
+        told.append((dict(metadata), await anyio.to_thread.run_sync(pulled)))
+
+    tree = MemoryTree({"Dockerfile": f"FROM scratch\nCOPY a /\n# {uuid.uuid4()}\n", "a": "x"})
+    result = await buildkit.build(
+        tree, late_outputs=lambda result: Image(name, push=True), on_exported=check, cache_to="type=inline"
+    )
+    ((metadata, digest),) = told
+    assert digest == result.digest == metadata["containerimage.digest"]
+    assert metadata["image.name"] == name
+    assert metadata == result.metadata
+
+
+@pytest.mark.parametrize("error", [ConfigError("the image is too large"), ValueError("hunter2")])
+async def test_what_it_raises_fails_the_build(
+    buildkit: AsyncClient, tmp_path: Path, error: Exception
+) -> None:
+    """S90: results that come to this side are not put in place, and the history has the build as failed."""
+
+    def refuse(metadata: Mapping[str, str]) -> None:
+        raise error
+
+    ref = f"refused-{uuid.uuid4()}"
+    text = "the image is too large" if isinstance(error, ConfigError) else "ValueError$"
+    with pytest.raises(BuildError, match=f"the function for when all is exported failed: {text}") as caught:
+        await buildkit.solve(
+            llb.image("busybox"), ref=ref, outputs=Tar(tmp_path / "out.tar"), on_exported=refuse
+        )
+    assert caught.value.__cause__ is error
+    assert list(tmp_path.iterdir()) == []
+    record = await buildkit.history.get(ref)
+    assert record.error is not None
+    assert "hunter2" not in repr(record)
+    with pytest.raises(ConfigError, match="on_exported= can not be str"):
+        await buildkit.solve(llb.image("busybox"), on_exported="x")  # type: ignore[arg-type]
+
+
+def test_the_last_word_without_an_event_loop(buildkitd: BuildkitdService) -> None:
+    """S90: nothing else was asked for; with a plain function, and with the blocking client."""
+    told: list[Mapping[str, str]] = []
+    with Client(buildkitd.address) as client:
+        client.solve(llb.image("busybox"), on_exported=told.append)
+    assert told == [{}]
 
 
 # --- checks of sources --------------------------------------------------------------------------------------

@@ -68,6 +68,6 @@ async def test_ssh() -> None:
 
 
 def test_sessions() -> None:
-    assert {"all_targets", "context_from_a_stream", "push_by_label", "no_root"} <= set(
-        examples("sessions.md", 4)
+    assert {"all_targets", "context_from_a_stream", "push_by_label", "push_and_sign", "no_root"} <= set(
+        examples("sessions.md", 5)
     )

@@ -103,6 +103,20 @@ async def test_stores(daemon: FakeDaemon, tmp_path: Path) -> None:
     assert status == Status()
 
 
+async def test_a_store_that_comes_later(tmp_path: Path) -> None:
+    """S90, S93: a directory that is chosen when the result is there."""
+    request = pb.InfoRequest(digest=await add(tmp_path, b"x")).SerializeToString()
+    stores: dict[str, LocalStore] = {}
+    async with fake_daemon(ContentService(stores)) as daemon:
+        header = {"buildkit-attachable-store-id": ["export"]}
+        _, status = await daemon.unary(f"{CONTENT}/Info", request, header)
+        assert status.code == Code.NOT_FOUND
+        stores["export"] = LocalStore(tmp_path)
+        answer, status = await daemon.unary(f"{CONTENT}/Info", request, header)
+    assert status == Status()
+    assert pb.InfoResponse.FromString(answer or b"").info.size == 1
+
+
 async def test_what_is_only_read(daemon: FakeDaemon, tmp_path: Path) -> None:
     """A daemon has no business changing what is imported."""
     digest = await add(tmp_path, b"x")

@@ -48,7 +48,8 @@ async def test_the_end_is_told() -> None:
         seen.append(dict(response))
 
     request = exporter_pb2.FinalizeExportRequest(exporter_response={"containerimage.digest": "sha256:x"})
-    async with fake_daemon(ExporterService(none, finalize)) as daemon:
+    async with fake_daemon(ExporterService(None, finalize)) as daemon:
+        assert await daemon.unary(FIND_EXPORTERS) == (b"", Status())
         assert await daemon.unary(FINALIZE_EXPORT, request.SerializeToString()) == (b"", Status())
     assert seen == [{"containerimage.digest": "sha256:x"}]
 
@@ -73,9 +74,12 @@ async def test_what_fails_ends_the_build(error: Exception, text: str) -> None:
 
     service = ExporterService(find, finalize)
     async with fake_daemon(service) as daemon:
-        for method in (FIND_EXPORTERS, FINALIZE_EXPORT):
+        for method, what in (
+            (FIND_EXPORTERS, "the function that chooses outputs"),
+            (FINALIZE_EXPORT, "the function for when all is exported"),
+        ):
             _, status = await daemon.unary(method)
-            assert status == Status(Code.UNKNOWN, f"the function that chooses outputs failed: {text}")
+            assert status == Status(Code.UNKNOWN, f"{what} failed: {text}")
     assert service.failed is error
 
 
