@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from pybuildkit._values import fields
@@ -105,6 +104,10 @@ def render(value: Any) -> dict[str, str]:
 def _string(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int | str):
+        return str(value)
+    from datetime import datetime, timedelta  # a matter of start-up time
+
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ConfigError(
@@ -113,8 +116,6 @@ def _string(key: str, value: object) -> str:
         return str(int(value.timestamp()))
     if isinstance(value, timedelta):
         return f"{value.total_seconds():f}s"
-    if isinstance(value, int | str):
-        return str(value)
     raise ConfigError(f"{key} can not be {type(value).__name__}, give text, an integer or a boolean")
 
 

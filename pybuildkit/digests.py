@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from pybuildkit.errors import ConfigError
@@ -16,6 +15,8 @@ _HEX = r"[a-f0-9]+"
 
 def sha256_digest(data: bytes | bytearray | memoryview) -> str:
     """The data's digest, as ``sha256:`` and 64 hexadecimal digits."""
+    import hashlib  # a matter of start-up time
+
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 

@@ -359,6 +359,10 @@ def shared_key(made_of: Ingredients) -> str:
         return made_of.shared_key
     main = {"context": trees["context"]} if "context" in trees else trees
     parts = [_machine(), *(f"{name}={main[name].identity()}" for name in sorted(main))]
+    try:  # the part of hashlib that needs no OpenSSL, which takes longer to load than all else that a build imports
+        from _blake2 import blake2b
+    except ImportError:
+        from hashlib import blake2b
     return blake2b("\0".join(parts).encode(errors="surrogateescape"), digest_size=20).hexdigest()
 
 

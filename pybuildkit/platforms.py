@@ -7,7 +7,7 @@ spelling by which the daemon compares.
 
 from __future__ import annotations
 
-import platform as _host
+import os
 import posixpath
 import re
 import sys
@@ -283,12 +283,20 @@ _HOST_ARCH = {
 @cache
 def _host_platform() -> Platform:
     os = _HOST_OS.get(sys.platform) or re.sub(r"\d.*$", "", sys.platform)
-    machine = _host.machine().lower()
+    machine = _machine().lower()
     if re.fullmatch(r"i[3-6]86", machine):
         return Platform(os, "386")
     if machine.startswith("armv"):
         return Platform(os, "arm", _arm_variant(machine))
     return Platform(os, _HOST_ARCH.get(machine, machine))
+
+
+def _machine() -> str:
+    if hasattr(os, "uname"):  # which says the same, and needs nothing imported
+        return os.uname().machine
+    import platform
+
+    return platform.machine()
 
 
 def _arm_variant(machine: str) -> str:

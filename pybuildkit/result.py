@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +47,8 @@ class Result:
         encoded = self.metadata.get("containerimage.descriptor")
         if encoded is None:
             return None
+        import base64
+
         from pybuildkit.content.descriptor import Descriptor
 
         return Descriptor.parse(base64.b64decode(encoded))
@@ -65,6 +65,9 @@ class Result:
 
 def _unfold(value: str) -> Any:
     """A base64 text that holds a JSON object is that object; anything else stays a text (V49)."""
+    import base64
+    import json
+
     try:
         found = json.loads(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError):

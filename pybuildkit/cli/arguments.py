@@ -6,7 +6,11 @@ Only the parser of the command that is used is made: making all of them takes lo
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 
 from pybuildkit._version import __version__
 from pybuildkit.cli.commands import COMMANDS, Command, find
@@ -55,12 +59,32 @@ def parser_of(command: Command, path: Sequence[str]) -> argparse.ArgumentParser:
         prog=" ".join(path),
         description=module.DESCRIPTION,
         epilog=module.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     module.configure(parser)
     _add_global_flags(parser, defaults=False)
     return parser
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """argparse makes a formatter for each argument, which asks ``shutil`` for the terminal each time; this asks itself, once."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width() - 2)
+
+
+@cache
+def _width() -> int:
+    """Columns as ``shutil.get_terminal_size`` finds them, whose import takes longer than all arguments together."""
+    try:
+        columns = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        columns = 0
+    if columns <= 0 and sys.__stdout__ is not None:
+        with suppress(OSError, ValueError):
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns
+    return columns if columns > 0 else 80
 
 
 def leaves(
@@ -85,7 +109,7 @@ def _group_parser(
         usage=f"{prog} [FLAG ...] COMMAND [ARGUMENT ...]",
         description=f"{about}\n\ncommands:\n{listed}",
         epilog=f"{epilog}\n`{prog} COMMAND --help` tells about a command.".strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     if top:

@@ -123,13 +123,13 @@ def options_from(args: argparse.Namespace) -> dict[str, Any]:
 
 def _ask(question: Question, options: dict[str, Any], args: argparse.Namespace) -> int:
     from pybuildkit.cli.questions import ask_and_print
-    from pybuildkit.cli.run import connect, run_command
+    from pybuildkit.cli.run import connect, run_coroutine
 
-    async def ask(_: argparse.Namespace) -> int:
+    async def ask() -> int:
         async with connect(args) as client:
             return await ask_and_print(client, args.path, options, question, args)
 
-    return run_command(ask, args)
+    return run_coroutine(ask())
 
 
 def _build_args(texts: list[str]) -> dict[str, str | None]:

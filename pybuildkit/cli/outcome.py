@@ -125,15 +125,15 @@ def _run(
         result = build_directly(target, options, args, display, partial(_write_ref, args))
         if result is not None:
             return result, {}
-    from pybuildkit.cli.run import connect, run_command
+    from pybuildkit.cli.run import connect, run_coroutine
 
-    async def run(_: argparse.Namespace) -> tuple[Result, Mapping[str, bytes]]:
+    async def run() -> tuple[Result, Mapping[str, bytes]]:
         async with connect(args) as client:
             if asks:
                 return await _ask(client, options, args, display)
             return await _build(client, target, options, args, display), {}
 
-    return run_command(run, args)
+    return run_coroutine(run())
 
 
 def _watched(

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from pybuildkit.tls import TLS
     from pybuildkit.ui import Display
 
-__all__ = ["Interrupted", "connect", "run_command", "watch"]
+__all__ = ["Interrupted", "connect", "run_coroutine", "watch"]
 
 T = TypeVar("T")
 
 
-def run_command(command: Callable[[argparse.Namespace], Awaitable[T]], args: argparse.Namespace) -> T:
+def run_coroutine(command: Awaitable[T]) -> T:
     """Run a command to its exit code, or part of one to its result."""
-    return asyncio.run(_guarded(command, args))
+    return asyncio.run(_guarded(command))
 
 
-async def _guarded(command: Callable[[argparse.Namespace], Awaitable[T]], args: argparse.Namespace) -> T:
+async def _guarded(command: Awaitable[T]) -> T:
     """SIGTERM ends a command as Ctrl-C does; what a build does on signals is in ``watch``."""
     loop = asyncio.get_running_loop()
     caught: list[int] = []
@@ -48,7 +48,7 @@ async def _guarded(command: Callable[[argparse.Namespace], Awaitable[T]], args: 
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop, number)
             try:
-                result = await command(args)
+                result = await command
             finally:
                 for number in (signal.SIGINT, signal.SIGTERM):
                     loop.remove_signal_handler(number)

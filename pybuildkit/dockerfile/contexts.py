@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -252,6 +251,8 @@ def add_named_context(into: Gathered, name: str, source: Context) -> None:
     into.locals[local] = tree
     into.attrs[key] = f"local:{local}"
     # T19: builds that give the same name to different directories must not share what the daemon keeps of it.
+    import hashlib  # a matter of start-up time
+
     identity = hashlib.sha256(tree.identity().encode(errors="surrogateescape")).hexdigest()
     into.attrs[f"sharedkey:localdir:{key.removeprefix('context:')}"] = identity[:32]
 
@@ -296,6 +297,8 @@ def _add_layout(into: Gathered, name: str, source: str) -> str:
         )
     path = Path(match["path"]).expanduser()
     digest = match["digest"] or _layout_digest(path, match["tag"] or "latest", f"the context {name!r}")
+    import hashlib
+
     store = "layout-" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
     into.oci_layouts[store] = path
     tag = f":{match['tag']}" if match["tag"] else ""

@@ -7,7 +7,6 @@ daemon's salt, and signs what the daemon asks it to (S70 to S72).
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -32,7 +31,7 @@ VERIFY_AUTHORITY = "/moby.filesync.v1.Auth/VerifyTokenAuthority"
 NO_TOKENS_VARIABLE = "BUILDKIT_NO_CLIENT_TOKEN"
 """Set to a true value, the daemon gets credentials and fetches tokens itself (S74)."""
 
-_log = logging.getLogger("pybuildkit.registry")
+_LOGGER = "pybuildkit.registry"
 
 
 class AuthService:
@@ -156,7 +155,9 @@ class AuthService:
         if line in self._noticed:
             return
         self._noticed.add(line)
-        _log.info("%s", line)
+        import logging  # a matter of start-up time
+
+        logging.getLogger(_LOGGER).info("%s", line)
         if self._notice is not None:
             self._notice(line)
 

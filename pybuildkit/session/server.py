@@ -6,7 +6,6 @@ Without I/O, as the engine is: bytes go in by ``receive``, machines are asked fo
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -128,6 +127,8 @@ class Server:
     # Ends of calls.
 
     def _set_deadline(self, call: ServerCall, timeout: float) -> None:
+        import heapq  # a matter of start-up time: most builds end before the daemon calls with one
+
         if len(self._deadlines) > 64 + 2 * len(self._calls):
             self._deadlines = [entry for entry in self._deadlines if not entry[2].over]
             heapq.heapify(self._deadlines)
@@ -135,6 +136,10 @@ class Server:
 
     def expire(self) -> float | None:
         """End the calls whose time is over; seconds until the next one's is, None when none has a deadline."""
+        if not self._deadlines:
+            return None
+        import heapq
+
         while self._deadlines:
             when, _, call = self._deadlines[0]
             left = when - self._clock()

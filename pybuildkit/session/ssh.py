@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from pybuildkit import _wire
@@ -18,7 +17,7 @@ FORWARD_AGENT = "/moby.sshforward.v1.SSH/ForwardAgent"
 
 _ID = "buildkit.ssh.id"
 
-_log = logging.getLogger("pybuildkit.ssh")
+_LOGGER = "pybuildkit.ssh"
 
 
 class SSHService:
@@ -67,7 +66,9 @@ class SSHService:
             await agent.serve(call)
         except SessionError as exc:
             self.failed[name] = exc
-            _log.warning("%s", exc)
+            import logging  # a matter of start-up time
+
+            logging.getLogger(_LOGGER).warning("%s", exc)
             raise StatusError(Code.UNAVAILABLE, str(exc)) from None
 
     def _agent(self, name: str) -> Agent:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform as host
 import sys
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def test_the_host_in_gos_words(
     monkeypatch: pytest.MonkeyPatch, system: str, machine: str, expected: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
-    monkeypatch.setattr(host, "machine", lambda: machine)
+    monkeypatch.setattr(platforms, "_machine", lambda: machine)
     platforms._host_platform.cache_clear()
     try:
         assert str(Platform.host()) == expected
