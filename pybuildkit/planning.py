@@ -339,6 +339,7 @@ def gateway_build(options: Mapping[str, Any], inputs: Mapping[str, Definition]) 
         )
     made = common(options)
     made.attrs = _attrs(options.get("attrs") or {})
+    _take_credentials(made)
     _add_inputs(made, inputs)
     made.growing = True
     return made
@@ -350,6 +351,7 @@ def frontend_build(options: Mapping[str, Any], inputs: Mapping[str, Definition])
     made = common(options)
     made.frontend = options["frontend"]
     made.attrs = _attrs(options.get("attrs") or {})
+    _take_credentials(made)
     _add_inputs(made, inputs)
     no_cache = options.get("no_cache")
     if no_cache:  # B24: everything, or the stages that are named
@@ -369,6 +371,7 @@ def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredient
     made = common(options, request.names)
     made.frontend = request.frontend
     made.attrs = dict(request.attrs)
+    _take_credentials(made)
     made.locals |= request.locals
     made.oci_layouts |= request.oci_layouts
     made.entitlements = tuple(dict.fromkeys((*made.entitlements, *request.entitlements)))
@@ -377,6 +380,14 @@ def dockerfile_build(context: Context, options: Mapping[str, Any]) -> Ingredient
 
         made.cache_to = _exports([*(cache for cache, _ in made.cache_to), InlineCache()])
     return made
+
+
+def _take_credentials(made: Ingredients) -> None:
+    """See that those in the URLs of contexts are not recorded (T20)."""
+    if any("@" in value for value in made.attrs.values()):
+        from pybuildkit.dockerfile.urlcredentials import take_credentials
+
+        made.secrets = take_credentials(made.attrs, made.secrets)
 
 
 def _add_inputs(made: Ingredients, inputs: Mapping[str, Definition]) -> None:

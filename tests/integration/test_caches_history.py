@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator, Iterable
 from pathlib import Path
@@ -15,7 +14,6 @@ from anyio.to_thread import run_sync
 
 from pybuildkit import AsyncClient, llb, plan
 from pybuildkit.caches import AzureBlobCache, Cache, GHACache, S3Cache
-from pybuildkit.control.history import LISTEN, encode_listen_request
 from pybuildkit.daemon import Buildkitd
 from pybuildkit.errors import ExecError, FrontendError
 from pybuildkit.events import VertexCompleted
@@ -25,6 +23,7 @@ from tests.conftest import find_tool
 from tests.support.cacheservers import S3, Azurite, serve_azurite, serve_s3
 from tests.support.daemons import fresh_daemon, steps_of
 from tests.support.ghacache import GitHubCache, serve_github_cache
+from tests.support.history import on_disk, recorded
 
 pytestmark = [pytest.mark.anyio, pytest.mark.integration]
 
@@ -101,28 +100,8 @@ def context(tmp_path: Path) -> Path:
     return folder
 
 
-async def recorded(client: AsyncClient, ref: str) -> bytes:
-    """All that the history has of a build: the record as it comes over the wire, and every blob of it."""
-    await client.history.trace(ref)  # the last thing that is recorded
-    request = encode_listen_request(ref=ref, early_exit=True)
-    async with client._connected().server_stream(LISTEN, request) as stream:
-        parts = [message async for message in stream]
-    assert parts
-    record = await client.history.get(ref)
-    blobs = [await client.content.read(attachment.descriptor.digest) for attachment in record.attachments]
-    return b"\n".join([*parts, *blobs])
-
-
 def found_in(data: bytes, credentials: Iterable[str]) -> list[str]:
     return [secret for secret in credentials if secret.encode() in data]
-
-
-def on_disk(root: Path, credentials: Iterable[str]) -> list[str]:
-    """Files below a daemon's folder that hold a credential."""
-    patterns = [word for secret in credentials for word in ("-e", secret)]
-    done = subprocess.run(["grep", "-rlF", *patterns, str(root)], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
-    return done.stdout.splitlines()
 
 
 async def test_a_dockerfile(

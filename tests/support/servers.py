@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import socket
@@ -45,12 +46,19 @@ def serve_files(files: Mapping[str, bytes], token: str = "") -> Generator[Files]
         def log_message(self, *words: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        served = Files(f"http://127.0.0.1:{server.server_address[1]}")
+    with _served(Handler) as port:
+        served = Files(f"http://127.0.0.1:{port}")
+        yield served
+
+
+@contextmanager
+def _served(handler: type[BaseHTTPRequestHandler]) -> Generator[int]:
+    """A web server in a thread; gives its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield served
+            yield server.server_address[1]
         finally:
             server.shutdown()
             thread.join()
@@ -128,6 +136,48 @@ def serve_git(root: Path, log: Path) -> Generator[str]:
     ]
     with _running(command, port, log):
         yield f"git://127.0.0.1:{port}"
+
+
+@contextmanager
+def serve_git_over_http(root: Path, login: str) -> Generator[str]:
+    """The repositories below a folder by ``http://``, for who has that ``user:password``; gives the host and port."""
+    wanted = "basic " + base64.b64encode(login.encode()).decode()
+    program = Path(git(root, "--exec-path")) / "git-http-backend"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+            if f"{scheme.lower()} {given}" != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            path, _, query = self.path.partition("?")
+            env = {
+                "PATH": os.environ["PATH"],
+                "HOME": str(root),
+                "GIT_PROJECT_ROOT": str(root),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "REQUEST_METHOD": self.command,
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+            }
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            answer = subprocess.run([program], env=env, input=body, check=True, capture_output=True).stdout
+            head, _, data = answer.partition(b"\r\n\r\n")
+            self.wfile.write(b"HTTP/1.0 200 OK\r\n" + head + b"\r\n\r\n" + data)
+
+        do_POST = do_GET
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with _served(Handler) as port:
+        yield f"127.0.0.1:{port}"
 
 
 @dataclass(frozen=True)

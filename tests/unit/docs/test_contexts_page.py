@@ -17,7 +17,7 @@ def examples() -> dict[str, Any]:
     """All names that the page's blocks define."""
     namespace: dict[str, Any] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), namespace)
     return namespace
