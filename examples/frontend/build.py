@@ -20,7 +20,7 @@ from pybuildkit.frontend import Frontend, GatewayResult, image_config
 from pybuildkit.outputs import Image
 
 HERE = Path(__file__).resolve().parent
-MODULES = ("anyio", "hpack", "idna", "pybuildkit", "sniffio", "typing_extensions", "yaml")
+MODULES = ("anyio", "idna", "pybuildkit", "sniffio", "typing_extensions", "yaml")
 """What the frontend imports, and what that imports; no grpc and no protobuf is among it."""
 LEFT_OUT = ("**/__pycache__", "**/*.so", "pybuildkit/_pb", "pybuildkit/cli", "pybuildkit/testing")
 

@@ -1,9 +1,8 @@
 """Header blocks of RFC 7541, in time linear in their size.
 
 The encoder never uses the dynamic table: a block depends on its fields only, so one that never changes can be
-a constant. The decoder has its own loop and table, because the ``hpack`` package copies the rest of the
-block for every literal (a build context with thousands of patterns arrives as thousands of literals) and writes
-values to the debug log; its Huffman tables are what we use of it.
+a constant. The decoder keeps to one pass over the block: a build context with thousands of patterns arrives as
+thousands of literals. It never logs a value.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TypeAlias
 
-from hpack.exceptions import HPACKDecodingError
-from hpack.huffman_table import decode_huffman
-from hpack.table import HeaderTable
+from pybuildkit.http2 import huffman
+from pybuildkit.http2.statictable import STATIC_TABLE
 
 __all__ = ["Field", "HeaderBlockError", "HeaderDecoder", "encode"]
 
@@ -27,7 +25,7 @@ NO_TABLE = b"\x20"
 """Opens the first block a connection sends: a dynamic table of no bytes, so no later SETTINGS can shrink it."""
 
 _ENTRY_OVERHEAD = 32
-_STATIC: Sequence[Field] = HeaderTable.STATIC_TABLE
+_STATIC: Sequence[Field] = STATIC_TABLE
 _STATIC_SIZE = len(_STATIC)
 _EXACT = {field: index for index, field in enumerate(_STATIC, 1)}
 _NAMES: dict[bytes, int] = {}
@@ -125,8 +123,8 @@ class HeaderDecoder:
                     fields.append(field)
         except IndexError:
             raise HeaderBlockError("a header block is cut off") from None
-        except HPACKDecodingError:
-            raise HeaderBlockError("a header's Huffman code is not valid") from None
+        except huffman.HuffmanError as error:
+            raise HeaderBlockError(f"a header's Huffman code is not valid: {error}") from None
         return fields, size
 
     def _literal(self, block: bytes, pos: int) -> tuple[Field, int]:
@@ -192,10 +190,10 @@ def _read_integer(block: bytes, pos: int, mask: int) -> tuple[int, int]:
 
 
 def _read_string(block: bytes, pos: int) -> tuple[bytes, int]:
-    huffman = block[pos] & 0x80
+    coded = block[pos] & 0x80
     size, pos = _read_integer(block, pos, 0x7F)
     end = pos + size
     if end > len(block):
         raise HeaderBlockError("a header string is cut off")
     raw = block[pos:end]
-    return (decode_huffman(raw) if huffman else raw), end
+    return (huffman.decode(raw) if coded else raw), end

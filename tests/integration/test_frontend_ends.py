@@ -63,7 +63,7 @@ async def nothing(_: object) -> None:
 
 def modules() -> llb.State:
     state = llb.scratch()
-    for name in ("anyio", "hpack", "idna", "sniffio", "typing_extensions", "pybuildkit"):
+    for name in ("anyio", "idna", "sniffio", "typing_extensions", "pybuildkit"):
         spec = find_spec(name)
         assert spec is not None
         assert spec.origin is not None

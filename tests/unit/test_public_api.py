@@ -18,7 +18,7 @@ from pybuildkit.gateway import Container, GatewayBuild, Process, Reference
 from pybuildkit.gateway.blocking import BlockingGateway, BlockingReference
 from pybuildkit.gateway.blockingcontainer import BlockingContainer, BlockingProcess
 
-HEAVY = ("grpc", "google.protobuf", "hpack", "cryptography", "pytest", "asyncio", "anyio")
+HEAVY = ("grpc", "google.protobuf", "cryptography", "pytest", "asyncio", "anyio")
 
 
 def public_methods(kind: type) -> dict[str, inspect.Signature]:

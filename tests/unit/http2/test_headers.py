@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
 
 import hpack
 import pytest
+from hpack.table import HeaderTable
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pybuildkit.http2.headers import NO_TABLE, HeaderBlockError, HeaderDecoder, encode
+from pybuildkit.http2.statictable import STATIC_TABLE
 
 NAMES = st.sampled_from(
     [b":path", b":status", b"content-type", b"dir-name", b"x-y", b"grpc-status", b"k" * 200]
@@ -68,6 +72,21 @@ def test_indexed_fields_are_not_multiplied_beyond_the_limit() -> None:
     assert size > 400_000_000
 
 
+def test_the_static_table_is_right() -> None:
+    assert list(STATIC_TABLE) == list(HeaderTable.STATIC_TABLE)
+    assert len(STATIC_TABLE) == 61
+
+
+def test_importing_is_cheap() -> None:
+    """``hpack`` serves these tests only; no table is built before there is a string that needs it."""
+    code = (
+        "import sys, pybuildkit.http2.headers as headers; assert headers.huffman._start is None;"
+        "print(sorted({'hpack', 'logging', 'traceback', 'string', 'urllib.parse'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_time_is_linear() -> None:
     """T7: patterns come as headers, thousands of them. Quadratic would take minutes."""
     fields = [(b"include-patterns", b"src/some/directory/number-%d/**" % n) for n in range(60_000)]
@@ -87,6 +106,7 @@ def test_time_is_linear() -> None:
         b"\x40\x05ab",  # cut off in a name
         b"\x00\x01a\x05ab",  # cut off in a value
         b"\x00\x01a\x81\x00",  # Huffman that ends nowhere
+        b"\x00\x01a\x84\xff\xff\xff\xff",  # Huffman with the code for the end
         b"\x88\x20",  # a table size behind a field
         b"\x3f\xe2\x1f",  # a table of 4097 bytes
         b"\x7f",
