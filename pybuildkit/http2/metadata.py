@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterable, Sequence
-from urllib.parse import unquote_to_bytes
 
 from pybuildkit import _wire
 from pybuildkit._values import dataclass
@@ -127,6 +126,18 @@ def _percent(raw: bytes) -> bytes:
     return b"".join(bytes((byte,)) if byte in _PLAIN else b"%%%02X" % byte for byte in raw)
 
 
+def _unpercent(raw: bytes) -> bytes:
+    """What is not an escape stays as it is: a broken text is better than none."""
+    first, *rest = raw.split(b"%")
+    parts = [first]
+    for part in rest:
+        try:
+            parts += (binascii.unhexlify(part[:2]), part[2:]) if part else (b"%",)
+        except binascii.Error:
+            parts += (b"%", part)
+    return b"".join(parts)
+
+
 def binary(value: bytes) -> bytes:
     """The value of a ``-bin`` header: base64 without padding."""
     return binascii.b2a_base64(value, newline=False).rstrip(b"=")
@@ -148,7 +159,7 @@ def read_status(fields: Iterable[Field]) -> tuple[int, str, tuple[Detail, ...]]:
     values = dict(fields)
     raw = values.get(b"grpc-status", b"")
     code = int(raw) if raw.isdigit() and len(raw) < 4 else _UNKNOWN
-    message = unquote_to_bytes(values.get(b"grpc-message", b"")).decode("utf-8", "replace")
+    message = _unpercent(values.get(b"grpc-message", b"")).decode("utf-8", "replace")
     if not raw:
         http = values.get(b":status", b"?").decode("latin-1")
         return code, f"the answer ended without a status (HTTP {http})", ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import urllib.parse
 
 import pytest
 from google.rpc import status_pb2
@@ -99,6 +100,16 @@ def test_a_status_that_is_missing_or_broken_is_unknown() -> None:
     assert read_status([(b":status", b"502")]) == (2, "the answer ended without a status (HTTP 502)", ())
     assert read_status([(b"grpc-status", b"x"), (b"grpc-message", b"m")]) == (2, "m", ())
     assert read_status([(b"grpc-status", b"3"), (b"grpc-status-details-bin", b"!!!")]) == (3, "", ())
+
+
+@given(
+    st.lists(st.sampled_from([b"%", b"%4", b"%4a", b"%C3%a9", b"a", b"1", b"g", b" ", b"\xff"]), max_size=8)
+)
+def test_messages_are_unescaped_as_urls_are(parts: list[bytes]) -> None:
+    """Broken escapes stay as they are."""
+    message = b"".join(parts)
+    expected = urllib.parse.unquote_to_bytes(message).decode("utf-8", "replace")
+    assert read_status([(b"grpc-status", b"3"), (b"grpc-message", message)]) == (3, expected, ())
 
 
 @given(st.binary(max_size=50))
