@@ -95,6 +95,8 @@ class Screen:
                 line.extend(" " * (self._column - len(line)))
                 line.append(char)
             self._column += 1
+            if len(self._lines) > self.height:
+                self._scroll()
 
     def _newline(self) -> None:
         self._column = 0
@@ -104,7 +106,9 @@ class Screen:
         self._scroll()
 
     def _scroll(self) -> None:
-        extra = len(self._lines) - self.height
+        # As in buildctl's windows, the line behind the last one takes no place until there is something on it.
+        behind = self._row == len(self._lines) - 1 and not self._lines[self._row]
+        extra = len(self._lines) - self.height - behind
         if extra > 0:
             del self._lines[:extra]
             self._row = max(0, self._row - extra)

@@ -21,6 +21,11 @@ def screen(*pieces: bytes, width: int = 20, height: int = 3) -> list[str]:
     [
         ([b"one\ntwo\n"], ["one", "two"]),
         ([b"1\n2\n3\n4\n5"], ["3", "4", "5"]),
+        ([b"1\n2\n3\n4\n5\n"], ["3", "4", "5"]),
+        ([b"1\n2\n3\n4\n5\n\n"], ["4", "5"]),
+        ([b"1\n2\n3\n\x1b[1AX\n4"], ["2", "X", "4"]),
+        ([b"1\n2\n3\n\x1b[2K\x1b[1mX"], ["2", "3", "X"]),
+        ([b"1\n2\n" + b"3" * 20, b"\n", b"4" * 21], ["3" * 20, "4" * 20, "4"]),
         ([b"10%\r50%\r99%"], ["99%"]),
         ([b"long text\rshort\x1b[K"], ["short"]),
         ([b"\x1b[31mred\x1b[0m plain"], ["red plain"]),

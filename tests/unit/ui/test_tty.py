@@ -98,7 +98,7 @@ def test_a_running_step_has_a_window_for_its_output(
     )
     display.refresh()
     rows = terminal.rows()
-    assert rows[2:] == [f" => => # line {number}" for number in range(5, 10)]
+    assert rows[2:] == [f" => => # line {number}" for number in range(4, 10)]
     display.update(SolveStatus(vertexes=(ended("a", "RUN make"),)))
     display.done()
     assert not any("=> #" in row for row in terminal.rows())
