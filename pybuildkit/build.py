@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,7 +23,7 @@ from pybuildkit.session.carrier import CarrierFactory
 from pybuildkit.session.session import Session
 from pybuildkit.tracing import traced_build
 
-__all__ = ["Build", "Plan", "run_build"]
+__all__ = ["Build", "Plan", "run_alone", "run_build"]
 
 BATCHES = 256
 """How many batches may wait for a reader before Status waits too."""
@@ -92,10 +93,10 @@ class Build:
         self._progress = Progress()
         self._solve_scope = anyio.CancelScope()
         self._status_scope = anyio.CancelScope()
-        self._status_ended = anyio.Event()
-        self._news = anyio.Event()
+        self._status_ended = asyncio.Event()
+        self._news = asyncio.Event()
         self._cancelled = False
-        self._done = anyio.Event()
+        self._done = asyncio.Event()
         self._result: Result | None = None
         self._error: BuildKitError | None = None
         self._last_news = time.monotonic()
@@ -220,7 +221,7 @@ class Build:
             patience = status_patience(
                 error, cancelled=response is None and self._cancelled, heard=bool(self._progress.vertices)
             )
-            tasks.start_soon(self._give_up_on_status, patience)
+            await self._give_up_on_status(patience)
         if error is not None:
             raise self._plan.explain(error, self._progress)
         if response is None:
@@ -230,7 +231,7 @@ class Build:
     async def _solve(self) -> dict[str, str] | None:
         """The session and, inside it, the solve (S13); None when it was cancelled."""
         with self._solve_scope:
-            async with self._plan.session.open(self._carrier or self._channel):
+            async with self._plan.session.open(self._channel, bulk=self._carrier):
                 return decode_response(await self._plan.solve(self._channel))
         return None
 
@@ -250,7 +251,7 @@ class Build:
     def _tell(self) -> None:
         """Wake up whoever waits for news."""
         self._news.set()
-        self._news = anyio.Event()
+        self._news = asyncio.Event()
 
     async def _hand_out(self, batch: SolveStatus) -> None:
         self._progress.feed(batch)
@@ -280,6 +281,17 @@ class Build:
                 return
             with anyio.move_on_after(left):
                 await self._status_ended.wait()
+
+
+async def run_alone(channel: Channel, plan: Plan, *, carrier: CarrierFactory | None = None) -> Result:
+    """Run a build that nobody watches; see ``run_build``.
+
+    Raises:
+        BuildError, SessionError, RPCError: see ``Build.result``.
+    """
+    build = Build(channel, plan, watched=False, carrier=carrier)
+    await build._run()  # noqa: SLF001 - one module
+    return await build.result()
 
 
 @asynccontextmanager

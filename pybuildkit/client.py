@@ -378,7 +378,7 @@ class AsyncClient(ControlCalls, SubrequestCalls):
 
     async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
         """Plan, run, and show progress meanwhile."""
-        from pybuildkit.build import run_build
+        from pybuildkit.build import run_alone, run_build
         from pybuildkit.planning import plan_for
 
         channel = self._connected()
@@ -394,7 +394,9 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         elif progress is not None:
             raise ConfigError(f"progress={progress!r} is neither a mode, as 'plain', nor a function")
         plan = await plan_for(target, options, call, images=self._images(options))
-        async with run_build(channel, plan, watched=progress is not None, carrier=self._carrier) as build:
+        if progress is None:
+            return await run_alone(channel, plan, carrier=self._carrier)
+        async with run_build(channel, plan, watched=True, carrier=self._carrier) as build:
             if display is not None:
                 from pybuildkit.ui.feed import show
 

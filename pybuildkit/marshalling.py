@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pybuildkit.llb import AsyncImageResolver, Definition, State
     from pybuildkit.llb.resolve import ImageQuery, ResolvedImage
 
-__all__ = ["OpenImages", "to_definition", "to_definitions", "without_images"]
+__all__ = ["SMALL", "OpenImages", "to_definition", "to_definitions", "without_images"]
 
 OpenImages: TypeAlias = "Callable[[], AbstractAsyncContextManager[AsyncImageResolver]]"
 """Gets ready to look up images. Only called for a graph that needs it."""
@@ -21,6 +21,12 @@ OpenImages: TypeAlias = "Callable[[], AbstractAsyncContextManager[AsyncImageReso
 
 class _ImageNeeded(Exception):
     """A marshal came upon an image that must be looked up."""
+
+
+SMALL = 100
+"""Ops of a graph that is read in less time than a thread takes to be asked."""
+
+_FEW_BYTES = 32 << 10
 
 
 class _FirstTry:
@@ -63,6 +69,8 @@ async def to_definition(target: object, images: OpenImages) -> Definition:
 
     if isinstance(target, Definition):
         return target
+    if isinstance(target, bytes) and len(target) < _FEW_BYTES:
+        return Definition.from_bytes(target)
     if isinstance(target, bytes):
         return await to_thread.run_sync(Definition.from_bytes, target)
     if not isinstance(target, State):

@@ -204,21 +204,29 @@ class SolvePlan:
 
     async def prepare(self) -> None:
         """Find out what would fail at the end, before anything is built."""
-        from anyio import to_thread
+        if self._touches_disk:
+            from anyio import to_thread
 
-        await to_thread.run_sync(self.ready)
+            await to_thread.run_sync(self.ready)
 
     async def finish(self, response: dict[str, str]) -> dict[str, str]:
         """Put the results in their places."""
+        if not self._touches_disk:
+            return response
         from anyio import to_thread
 
         return await to_thread.run_sync(self.complete, response)
 
     async def abandon(self) -> None:
         """Leave as little as can be of a build that went badly; does nothing after ``finish``."""
-        from anyio import to_thread
+        if self._touches_disk:
+            from anyio import to_thread
 
-        await to_thread.run_sync(self.discard)
+            await to_thread.run_sync(self.discard)
+
+    @property
+    def _touches_disk(self) -> bool:
+        return self._files is not None or self._content is not None
 
     # The same, blocking on the disk.
 

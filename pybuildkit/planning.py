@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, cast
 from pybuildkit.entitlements import resolve_entitlements
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.coerce import as_tree
-from pybuildkit.marshalling import OpenImages, to_definition, to_definitions, without_images
+from pybuildkit.marshalling import SMALL, OpenImages, to_definition, to_definitions, without_images
 from pybuildkit.plan import Ingredients, SolvePlan
 from pybuildkit.services import read_offers
 
@@ -61,13 +61,17 @@ async def plan_for(
     """
     options = _given(options)
     inputs: Mapping[str, Definition] = {}
+    at_once = False
     if is_graph(target) and call != "build":
         _check_graph(options)
-        target = await to_definition(target, images)
+        target = definition = await to_definition(target, images)
+        # A thread costs more than this does.
+        at_once = options.keys() <= _IN_MEMORY and len(definition.ops) <= SMALL and not definition.locals
     elif target is None and call != "build":
         inputs = await to_definitions(options.get("inputs"), images)
-    made = await _in_thread(_ingredients, target, options, inputs, call)
-    return await _finished(made, options)
+    if at_once:
+        return _planned(target, options, inputs, call)
+    return await _in_thread(_planned, target, options, inputs, call)
 
 
 def plan_now(target: object, options: dict[str, Any]) -> SolvePlan:
@@ -80,8 +84,13 @@ def plan_now(target: object, options: dict[str, Any]) -> SolvePlan:
     Raises:
         ConfigError, DefinitionError: an argument can not work.
     """
-    options = _given(options)
-    return SolvePlan(_ingredients(target, options, {}, "stream"))
+    return _planned(target, _given(options), {}, "stream")
+
+
+def _planned(
+    target: object, options: dict[str, Any], inputs: Mapping[str, Definition], call: str
+) -> SolvePlan:
+    return _finished(_ingredients(target, options, inputs, call), options)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -118,11 +127,11 @@ def _ingredients(
     return dockerfile_build(cast("Context", target), options)
 
 
-async def _finished(made: Ingredients, options: Mapping[str, Any]) -> SolvePlan:
+def _finished(made: Ingredients, options: Mapping[str, Any]) -> SolvePlan:
     session = options.get("session")
     if session is not None:
         session.claim(made)
-    return await _in_thread(SolvePlan, made)
+    return SolvePlan(made)
 
 
 async def gateway_plan(options: dict[str, Any], *, images: OpenImages = without_images) -> SolvePlan:
@@ -138,9 +147,11 @@ async def gateway_plan(options: dict[str, Any], *, images: OpenImages = without_
     """
     options = _given(options)
     inputs = await to_definitions(options.get("inputs"), images)
-    made = await _in_thread(gateway_build, options, inputs)
-    return await _finished(made, options)
+    return await _in_thread(lambda: _finished(gateway_build(options, inputs), options))
 
+
+_IN_MEMORY = frozenset(["auth", "ref", "no_cache", "entitlements"])
+"""Options that are read without a look at the disk."""
 
 COMMON_KEYS = frozenset(
     [

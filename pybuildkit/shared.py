@@ -107,5 +107,5 @@ async def open_shared(
     made = await to_thread.run_sync(session_ingredients, options)
     key = await to_thread.run_sync(shared_key, made)
     session = Session([FileSync(made.locals)] if made.locals else [], shared_key=key)
-    async with session.open(carrier or channel):
+    async with session.open(channel, bulk=carrier):
         yield SharedSession(session.id, made)

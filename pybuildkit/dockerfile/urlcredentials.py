@@ -22,7 +22,7 @@ __all__ = ["take_credentials"]
 HTTP_AUTH_HEADER_SECRET = "HTTP_AUTH_HEADER_"  # noqa: S105 - the beginning of a secret's name
 
 _URL = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<userinfo>[^/?#]*)@(?P<host>[^/?#@]*)(?P<rest>.*)", re.DOTALL
+    r"(?P<scheme>(?i:https?|git|ssh))://(?P<userinfo>[^/?#]*)@(?P<host>[^/?#@]*)(?P<rest>.*)", re.DOTALL
 )
 _PORT = re.compile(r":\d*\Z")
 

@@ -6,11 +6,13 @@ imported to open a channel.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Channel", "Duplex", "Metadata", "ServerStream"]
+from pybuildkit.errors import BuildKitError
+
+__all__ = ["Channel", "Duplex", "EagerDuplex", "Metadata", "ServerStream"]
 
 Metadata: TypeAlias = Sequence[tuple[str, str]]
 """Request metadata: lower-case keys, repeated keys allowed."""
@@ -48,6 +50,47 @@ class Duplex(Protocol):
         ...
 
     async def done_sending(self) -> None:
+        """Half-close: no more messages from here."""
+        ...
+
+
+@runtime_checkable
+class EagerDuplex(Duplex, Protocol):
+    """One that is also good for who waits for nothing, and is called instead."""
+
+    def watch(self, watcher: Callable[[], object] | None) -> None:
+        """Have a function called whenever something has come, or there is room, or the call is over."""
+        ...
+
+    @property
+    def has_messages(self) -> bool:
+        """``take`` would give one."""
+        ...
+
+    def take(self) -> bytes:
+        """The next message; there must be one."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """The call has ended, and all messages are taken."""
+        ...
+
+    @property
+    def error(self) -> BuildKitError | None:
+        """Why it ended badly."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """As much waits to be sent as may."""
+        ...
+
+    def post(self, message: bytes) -> None:
+        """Send a message without waiting for room; nothing when the call has ended."""
+        ...
+
+    def post_end(self) -> None:
         """Half-close: no more messages from here."""
         ...
 

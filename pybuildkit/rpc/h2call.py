@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
+from pybuildkit.errors import BuildKitError
 from pybuildkit.rpc.channel import Metadata
 from pybuildkit.rpc.h2link import Link
 from pybuildkit.rpc.h2stream import CallStream
@@ -31,6 +32,7 @@ class Call(CallStream):
         self._messages: deque[bytes] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
+        self._watcher: Callable[[], object] | None = None
         super().__init__(link, headers, method=method, address=address)
         self._stream.low_water = _SEND_AHEAD
 
@@ -48,8 +50,7 @@ class Call(CallStream):
 
     async def done_sending(self) -> None:
         """See ``Duplex.done_sending``."""
-        self._stream.end()
-        self._link.flush()
+        self.post_end()
 
     def send_only(self, message: bytes) -> None:
         """Send the one message of a call that has no more; does not wait."""
@@ -66,6 +67,47 @@ class Call(CallStream):
                 return None
             self._news.clear()
             await self._news.wait()
+        return self.take()
+
+    # See ``EagerDuplex``.
+
+    def watch(self, watcher: Callable[[], object] | None) -> None:
+        """See ``EagerDuplex.watch``."""
+        self._watcher = watcher
+
+    @property
+    def has_messages(self) -> bool:
+        """See ``EagerDuplex.has_messages``."""
+        return bool(self._messages)
+
+    @property
+    def over(self) -> bool:
+        """See ``EagerDuplex.over``."""
+        return self._over and not self._messages
+
+    @property
+    def error(self) -> BuildKitError | None:
+        """See ``EagerDuplex.error``."""
+        return self._error
+
+    @property
+    def crowded(self) -> bool:
+        """See ``EagerDuplex.crowded``."""
+        return self._stream.queued >= _SEND_AHEAD
+
+    def post(self, message: bytes) -> None:
+        """See ``EagerDuplex.post``."""
+        if not self._over:
+            self.queue(message)
+            self._link.flush()
+
+    def post_end(self) -> None:
+        """See ``EagerDuplex.post_end``."""
+        self._stream.end()
+        self._link.flush()
+
+    def take(self) -> bytes:
+        """See ``EagerDuplex.take``."""
         message = self._messages.popleft()
         self._unread -= len(message)
         if self._owed:
@@ -109,11 +151,15 @@ class Call(CallStream):
         self._messages.extend(messages)
         self._unread += sum(map(len, messages))
         self._news.set()
+        if self._watcher is not None:
+            self._watcher()
 
     def changed(self) -> None:
         """See ``CallStream.changed``."""
         self._news.set()
         self._room.set()
+        if self._watcher is not None:
+            self._watcher()
 
 
 def _text(value: bytes) -> str:

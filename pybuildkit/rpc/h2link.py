@@ -40,6 +40,8 @@ class Link(asyncio.Protocol):
         self._answered = answered
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._flushing = False
+        self._loop = asyncio.get_running_loop()
         self._greeting = b""
 
     @property
@@ -58,7 +60,17 @@ class Link(asyncio.Protocol):
         return len(self.connection.streams) >= self.connection.peer_max_streams
 
     def flush(self) -> None:
+        """Have what the engine has sent: together with what else is queued before the event loop's next turn.
+
+        Each write wakes the daemon, and on few processors gives the processor to it.
+        """
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self.flush_now)
+
+    def flush_now(self) -> None:
         """Hand what the engine has to the transport, as far as it takes it."""
+        self._flushing = False
         connection, transport = self.connection, self._transport
         while connection.wants_output and not self._paused and transport is not None:
             buffers, size = connection.output(_CHUNK)
@@ -75,6 +87,7 @@ class Link(asyncio.Protocol):
 
     def close(self, reason: str) -> None:
         """Close the connection; calls under way end with that reason."""
+        self.flush_now()
         self._lose(reason)
         if self._transport is not None:
             self._transport.abort()
@@ -103,7 +116,6 @@ class Link(asyncio.Protocol):
         try:
             self.connection.receive(data)
         except ProtocolError as exc:
-            self.flush()
             self.close(self._no_daemon() or str(exc))
             return
         self.leave()

@@ -6,9 +6,7 @@ Both sides only append to deques and wake the other one; no lock is taken, and n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -59,9 +57,8 @@ class Bridge:
         failures: deque[tuple[str, BaseException]],
     ) -> None:
         self._tasks = tasks
-        self._starting, self._to_start = anyio.create_memory_object_stream[
-            Callable[[], Coroutine[Any, Any, object]]
-        ](math.inf)
+        self._starting: deque[Callable[[], Coroutine[Any, Any, object]]] = deque()
+        self._start_some = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.post = post
@@ -87,18 +84,19 @@ class Bridge:
 
     async def serve(self) -> None:
         """Start what ``start`` was given, until cancelled. A task must do it: anyio starts none from a callback."""
-        with self._starting, self._to_start:
-            async for run in self._to_start:
-                self._tasks.start_soon(run)
+        while True:
+            while self._starting:
+                self._tasks.start_soon(self._starting.popleft())
+            self._start_some.clear()
+            await self._start_some.wait()
 
     def start(self, run: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """From the thread: start a task."""
         self.tell(self._start, run)
 
     def _start(self, run: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        # The session may have been closed meanwhile; its calls then end with it.
-        with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self._starting.send_nowait(run)
+        self._starting.append(run)
+        self._start_some.set()
 
     def tell(self, function: Callable[..., object], *args: object) -> None:
         """From the thread: have a function called in the event loop, in the context of the session's opening."""

@@ -11,12 +11,12 @@ from pybuildkit.errors import BuildKitError, ProtocolError, SessionError
 from pybuildkit.session.carrier import BATCH, Carrier
 from pybuildkit.session.server import Server
 
-__all__ = ["Driver"]
+__all__ = ["DRAIN", "Driver"]
 
 _GATHER = 0.004
 """Seconds that machines may fill one batch before it is sent and the daemon heard again."""
 
-_DRAIN = 2.0
+DRAIN = 2.0
 """Seconds that the daemon is given to end its side of the stream after ours has ended (S12)."""
 
 
@@ -43,14 +43,16 @@ class Driver:
         self._posted: deque[Callable[[], None]] = deque()
         self._stopping = False
         self._given_up: BuildKitError | None = None
+        self._timeout: float | None = None
+        self._thread: threading.Thread | None = None
         self.heard = 0
-        self._thread = threading.Thread(target=self.run, name="pybuildkit-session", daemon=True)
         self.error: BuildKitError | None = None
 
     # Any thread.
 
     def start(self) -> None:
         """Start the thread."""
+        self._thread = threading.Thread(target=self.run, name="pybuildkit-session", daemon=True)
         self._thread.start()
 
     def post(self, function: Callable[[], None]) -> None:
@@ -70,11 +72,14 @@ class Driver:
 
     async def join(self) -> None:
         """Wait until the thread has ended, after ``ended`` was called: a matter of microseconds."""
+        thread = self._thread
+        if thread is None:
+            return
         import anyio
 
-        while self._thread.is_alive():  # noqa: ASYNC110 - a thread tells nobody when it is really gone
+        while thread.is_alive():  # noqa: ASYNC110 - a thread tells nobody when it is really gone
             await anyio.sleep(0.0005)
-        self._thread.join()
+        thread.join()
 
     # The thread.
 
@@ -94,27 +99,36 @@ class Driver:
             self._ended()
 
     def _drive(self) -> None:
-        carrier, server = self._carrier, self._server
-        while True:
-            # Looked at before hearing: what broke the session before it was closed, while the thread was busy, counts.
-            stopping = self._stopping
-            while self._posted:
-                self._posted.popleft()()
-            if self._given_up is not None:
-                self.error = self._given_up
-                return
-            if self._hear():
-                self.error = self._lost()
-                self._say_goodbye()
-                return
-            if stopping:
-                break
-            timeout = server.expire()
-            self._gather()
-            self._write()
-            if not (server.ready or self._posted or self._stopping):
-                carrier.wait(timeout)
-        self._finish()
+        while self._turn():
+            if not self._busy:
+                self._carrier.wait(self._timeout)
+        if self.error is None:
+            self._finish()
+
+    def _turn(self) -> bool:
+        """Hear, work and write once; False when the session is over: broken (``error``), or to be ended."""
+        # Looked at before hearing: what broke the session before it was closed, while the thread was busy, counts.
+        stopping = self._stopping
+        while self._posted:
+            self._posted.popleft()()
+        if self._given_up is not None:
+            self.error = self._given_up
+            return False
+        if self._hear():
+            self.error = self._lost()
+            self._say_goodbye()
+            return False
+        if stopping:
+            return False
+        self._timeout = self._server.expire()
+        self._gather()
+        self._write()
+        return True
+
+    @property
+    def _busy(self) -> bool:
+        """There is something to do without anything to wait for."""
+        return self._server.ready or bool(self._posted) or self._stopping
 
     def _hear(self) -> bool:
         """Take what has arrived; True when the daemon has ended the session.
@@ -162,15 +176,18 @@ class Driver:
 
     def _finish(self) -> None:
         """End our side, and wait for the daemon to end its own (S12)."""
-        carrier, server = self._carrier, self._server
-        server.connection.shut()
-        server.abandon()
-        self._say_goodbye()
-        until = time.monotonic() + _DRAIN
+        carrier = self._carrier
+        self._shut()
+        until = time.monotonic() + DRAIN
         while not carrier.ended and (left := until - time.monotonic()) > 0:
             carrier.take()
             if not carrier.ended:
                 carrier.wait(left)
+
+    def _shut(self) -> None:
+        self._server.connection.shut()
+        self._server.abandon()
+        self._say_goodbye()
 
     def _say_goodbye(self) -> None:
         carrier, connection = self._carrier, self._server.connection

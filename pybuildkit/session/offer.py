@@ -118,6 +118,11 @@ class Offer:
         return methods
 
     @property
+    def light(self) -> bool:
+        """Whether no service moves files: all that it does is done by coroutines, and by answers made in memory."""
+        return not any(service.machines for service in self._services)
+
+    @property
     def health_timeout(self) -> float | None:
         """See the constructor."""
         return self._health_timeout

@@ -11,15 +11,16 @@ from typing import Self
 import anyio
 
 from pybuildkit.errors import BuildKitError, ConfigError
-from pybuildkit.rpc.channel import Channel
+from pybuildkit.rpc.channel import Channel, EagerDuplex
 from pybuildkit.session.bridge import Bridge
 from pybuildkit.session.calls import Service
 from pybuildkit.session.carrier import Carrier, CarrierFactory
 from pybuildkit.session.driver import Driver
+from pybuildkit.session.loopdriver import LoopDriver
 from pybuildkit.session.offer import LOSS_PATIENCE, MAX_FAILURES, Offer, may_follow_from_loss, new_id
 from pybuildkit.session.server import Server
-from pybuildkit.session.stubcarrier import on_channel
-from pybuildkit.session.watch import watch
+from pybuildkit.session.stubcarrier import StubCarrier, on_channel
+from pybuildkit.session.watch import watching
 
 __all__ = ["LiveSession", "Session", "new_id"]
 
@@ -85,7 +86,9 @@ class Session(Offer):
         )
 
     @asynccontextmanager
-    async def open(self, over: Channel | CarrierFactory) -> AsyncGenerator[LiveSession, None]:
+    async def open(
+        self, over: Channel | CarrierFactory, *, bulk: CarrierFactory | None = None
+    ) -> AsyncGenerator[LiveSession, None]:
         """Offer the session for as long as the block lasts.
 
         When the session breaks, the block is cancelled and the cause raised in its place; an error of the block that
@@ -96,6 +99,7 @@ class Session(Offer):
 
         Args:
             over: a channel, to ride on its connection, or a carrier of another kind.
+            bulk: another carrier for a session that moves files.
 
         Raises:
             ConfigError: it is open already.
@@ -104,7 +108,8 @@ class Session(Offer):
         """
         if self._open:
             raise ConfigError(f"session {self._id} is open already; share it, or make another one")
-        factory = over if callable(over) else on_channel(over)
+        chosen = over if bulk is None or self.light else bulk
+        factory = chosen if callable(chosen) else on_channel(chosen)
         self._open = True
         try:
             async with factory(self.metadata) as carrier, self._attached(carrier) as live:
@@ -131,13 +136,16 @@ class Session(Offer):
             def tell() -> None:
                 loop.call_soon_threadsafe(ended)
 
-            driver = Driver(carrier, server, tell)
+            driver: Driver
+            if self.light and isinstance(carrier, StubCarrier) and isinstance(carrier.duplex, EagerDuplex):
+                driver = LoopDriver(carrier.duplex, carrier, server, tell, bridge)
+            else:
+                driver = Driver(carrier, server, tell)
+                tasks.start_soon(carrier.run)
             driver.start()
-            tasks.start_soon(carrier.run)
             tasks.start_soon(bridge.serve)
-            tasks.start_soon(watch, driver, self._health_timeout)
             try:
-                with body:
+                with body, watching(driver, self._health_timeout):
                     yield live
             except BaseException as exc:  # noqa: BLE001 - raised again below, out of the group's wrapping
                 failure = exc

@@ -40,13 +40,16 @@ class StubCarrier:
     """Two tasks in the event loop move messages between the stream and the session's thread.
 
     The two sides share deques and counters of which each has one writer; see ``Carrier`` for who calls what.
+
+    Attributes:
+        duplex: the stream.
     """
 
     unit = 0
     overhead = 0
 
     def __init__(self, duplex: Duplex) -> None:
-        self._duplex = duplex
+        self.duplex = self._duplex = duplex
         self._loop = asyncio.get_running_loop()
         self.error: Exception | None = None
         self._inbox: deque[bytes] = deque()

@@ -6,11 +6,14 @@ lost its daemon. TCP would find out in minutes, or never where a proxy keeps the
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from pybuildkit.errors import ConnectionLost
 from pybuildkit.session.carrier import SESSION
 from pybuildkit.session.driver import Driver
 
-__all__ = ["BEAT", "Watcher", "watch"]
+__all__ = ["BEAT", "Watcher", "watching"]
 
 BEAT = 5.0
 """Seconds between two looks."""
@@ -56,10 +59,22 @@ class Watcher:
         return True
 
 
-async def watch(driver: Driver, health_timeout: float | None) -> None:
-    """Look every few seconds; runs until it is cancelled, or has broken the session."""
-    import anyio
+@contextmanager
+def watching(driver: Driver, health_timeout: float | None) -> Generator[None]:
+    """Look every few seconds for as long as the block lasts, in the event loop."""
+    import asyncio
 
+    loop = asyncio.get_running_loop()
     watcher = Watcher(driver, health_timeout)
-    while not watcher.look():  # noqa: ASYNC110 - it is time that is waited for
-        await anyio.sleep(BEAT)
+
+    timers: list[asyncio.TimerHandle] = []
+
+    def look() -> None:
+        if not watcher.look():
+            timers[:] = [loop.call_later(BEAT, look)]
+
+    timers.append(loop.call_later(BEAT, look))
+    try:
+        yield
+    finally:
+        timers[0].cancel()

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from pybuildkit.errors import ConnectionLost, RPCError
+from pybuildkit.errors import BuildKitError, ConnectionLost, RPCError
 from pybuildkit.http2.connection import Connection
 from pybuildkit.http2.frames import ErrorCode
 from pybuildkit.http2.headers import Field, encode
@@ -40,7 +40,8 @@ __all__ = ["DaemonCall", "FakeDaemon", "MemoryChannel", "fake_daemon", "serve_ha
 
 
 CARRIER = "memory"
-"""What carries the sessions of ``fake_daemon``: the stub's stream in memory, or "socket": a connection of its own."""
+"""What carries the sessions of ``fake_daemon``: the stub's stream in memory; "loop": the same, and one that calls back, so that
+light sessions begin in the event loop; "socket": a connection of its own."""
 
 
 class OneMethod:
@@ -262,6 +263,76 @@ class FakeDaemon:
         self.end()
 
 
+class EagerDaemon(FakeDaemon):
+    """One whose stream also calls who watches it, as ``EagerDuplex``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watcher: Callable[[], object] | None = None
+        self._stuck: deque[bytes] = deque()
+
+    def watch(self, watcher: Callable[[], object] | None) -> None:
+        self._watcher = watcher
+
+    @property
+    def has_messages(self) -> bool:
+        return bool(self._to_client) and isinstance(self._to_client[0], bytes)
+
+    def take(self) -> bytes:
+        message = self._to_client.popleft()
+        assert isinstance(message, bytes)
+        return message
+
+    @property
+    def over(self) -> bool:
+        return bool(self._to_client) and not self.has_messages
+
+    @property
+    def error(self) -> BuildKitError | None:
+        found = self._to_client[0] if self.over else None
+        assert found is None or isinstance(found, BuildKitError)
+        return found
+
+    @property
+    def crowded(self) -> bool:
+        return sum(map(len, self._stuck)) >= 1 << 18
+
+    def post(self, message: bytes) -> None:
+        self._stuck.append(message)
+        asyncio.get_running_loop().call_soon(self._deliver)
+
+    def post_end(self) -> None:
+        asyncio.get_running_loop().call_soon(self._end_posted)
+
+    def _end_posted(self) -> None:
+        self._deliver()
+        self.client_done = True
+        self.connection.abandon(ErrorCode.CANCEL)
+        self.end()
+
+    def _deliver(self) -> None:
+        while self._reading.is_set() and self._stuck:
+            self.connection.receive(decode_bytes_message(self._stuck.popleft()))
+            self.flush()
+            self._tell()
+
+    def resume(self) -> None:
+        super().resume()
+        self._deliver()
+
+    def send_raw(self, data: bytes) -> None:
+        super().send_raw(data)
+        self._tell()
+
+    def end(self, error: BaseException | None = None) -> None:
+        super().end(error)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._watcher is not None:
+            self._watcher()
+
+
 class MemoryChannel:
     """A channel whose only method is Control.Session, answered by a fake daemon."""
 
@@ -290,7 +361,7 @@ class MemoryChannel:
     @asynccontextmanager
     async def _duplex(self, method: str, metadata: Metadata) -> AsyncIterator[Duplex]:
         assert method == SESSION
-        daemon = self.daemon = FakeDaemon()
+        daemon = self.daemon = EagerDaemon() if CARRIER == "loop" else FakeDaemon()
         daemon.metadata = metadata
         daemon.flush()
         try:

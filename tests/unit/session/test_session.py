@@ -21,7 +21,7 @@ from pybuildkit.errors import (
     SessionError,
 )
 from pybuildkit.http2 import frames
-from pybuildkit.session import driver
+from pybuildkit.session import driver, loopdriver
 from pybuildkit.session.calls import AsyncCall, Call, Code, Service, Status, StatusError
 from pybuildkit.session.session import Session, new_id
 from tests.support import fakedaemon
@@ -37,9 +37,9 @@ from tests.support.fakedaemon import (
 ECHO = "/test.Echo/Echo"
 
 
-@pytest.fixture(autouse=True, params=["memory", "socket"])
+@pytest.fixture(autouse=True, params=["memory", "loop", "socket"])
 def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to carry a session."""
+    """All ways to carry a session."""
     monkeypatch.setattr(fakedaemon, "CARRIER", request.param)
 
 
@@ -399,14 +399,37 @@ def session_threads() -> list[threading.Thread]:
 async def test_leaving_closes_the_stream_and_joins_the_thread() -> None:
     """S12: half-close, then wait for the daemon to end."""
     async with fake_daemon() as daemon:
-        assert len(session_threads()) == 1
+        assert len(session_threads()) == (fakedaemon.CARRIER != "loop")
     assert daemon.client_done
     assert daemon.connection.goaway == 0
     assert not session_threads()
 
 
+async def test_a_session_that_lasts_goes_on_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that holds up its event loop must not lose its session."""
+    monkeypatch.setattr(loopdriver, "_SHORT", 0.05)
+
+    async def echo(call: AsyncCall) -> None:
+        while (message := await call.receive()) is not None:
+            await call.send(message)
+
+    async with fake_daemon(serve_handler(ECHO, echo)) as daemon, daemon.call(ECHO) as call:
+        await call.send(b"in the loop, mostly")
+        assert await call.receive() == b"in the loop, mostly"
+        await call.send(b"on the way")
+        while not session_threads():  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        assert await call.receive() == b"on the way"
+        await call.send(b"x" * 1_000_000)
+        assert await call.receive() == b"x" * 1_000_000
+        await call.done_sending()
+        assert (await call.status()).code == Code.OK
+    assert daemon.client_done
+    assert not session_threads()
+
+
 async def test_a_daemon_that_does_not_end_its_side_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_DRAIN", 0.05)
+    monkeypatch.setattr(driver, "DRAIN", 0.05)
     monkeypatch.setattr(FakeDaemon, "done_sending", lambda self: anyio.lowlevel.checkpoint())
     with anyio.fail_after(2):
         async with fake_daemon():
