@@ -68,7 +68,8 @@ async def test_a_url_with_credentials(url: str, told: str, name: str, login: str
         "git@github.com:moby/buildkit.git",
         "ssh://git@host/repo.git",
         "git://user@host/repo.git",
-        f"docker-image://busybox@sha256:{'0' * 64}",
+        f"docker-image://busybox:1@sha256:{'0' * 64}",
+        f"oci-layout://layout:1@sha256:{'0' * 64}",
         "local:a@b",
     ],
 )
