@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pybuildkit._values import dataclass, field
@@ -17,6 +16,8 @@ from pybuildkit.session.offer import Offer, new_id
 from pybuildkit.session.secrets import SecretsService
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pybuildkit.caches import Cache
     from pybuildkit.content.solve import SolveContent
     from pybuildkit.fsutil import FS
@@ -378,8 +379,9 @@ def _machine() -> str:
     """What tells this machine from others: its id where it has one, else its name."""
     for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
-            found = Path(path).read_text().strip()
-        except OSError:
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is a matter of start-up time
+                found = file.read().strip()
+        except (OSError, UnicodeDecodeError):
             continue
         if found:
             return f"{found}:{os.getuid()}"

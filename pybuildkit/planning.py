@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, cast
 
 from pybuildkit.entitlements import resolve_entitlements
@@ -15,6 +14,8 @@ from pybuildkit.plan import Ingredients, SolvePlan
 from pybuildkit.services import read_offers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pybuildkit.fsutil import FS
     from pybuildkit.llb import Definition
     from pybuildkit.options import Context
@@ -236,6 +237,12 @@ def listed(value: T | Iterable[T] | None, kinds: type | tuple[type, ...]) -> lis
     return list(value)  # type: ignore[arg-type]
 
 
+def _home(path: str | os.PathLike[str]) -> Path:
+    from pathlib import Path  # a matter of start-up time
+
+    return Path(path).expanduser()
+
+
 def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients:
     """The options that all builds share, as values; ``names`` are for images that have none."""
     made = Ingredients(
@@ -250,9 +257,7 @@ def common(options: Mapping[str, Any], names: Iterable[str] = ()) -> Ingredients
         cache_to=_exports(options.get("cache_to")),
         entitlements=resolve_entitlements(options.get("entitlements")),
         source_policy=_policy(options.get("source_policy")),
-        oci_layouts={
-            name: Path(path).expanduser() for name, path in (options.get("oci_layouts") or {}).items()
-        },
+        oci_layouts={name: _home(path) for name, path in (options.get("oci_layouts") or {}).items()},
         internal=bool(options.get("internal")),
         proxy_network=bool(options.get("proxy_network")),
         compatibility_version=options.get("compatibility_version") or 0,

@@ -13,9 +13,7 @@ import re
 import sys
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes
 
 from pybuildkit._values import dataclass, replace
 from pybuildkit.errors import ConfigError
@@ -236,6 +234,8 @@ def _decode(value: str, text: str) -> str:
             f"platform {text!r}: {value!r} has a % that is not followed by two hexadecimal digits"
         )
     try:
+        from urllib.parse import unquote_to_bytes  # a matter of start-up time
+
         return unquote_to_bytes(value).decode()
     except UnicodeDecodeError:
         raise ConfigError(f"platform {text!r}: {value!r} does not stand for UTF-8") from None
@@ -302,11 +302,14 @@ def _machine() -> str:
 def _arm_variant(machine: str) -> str:
     """The variant of a 32-bit ARM machine as ``armv7l``; some ARMv6 boards say v7 and mean v6."""
     variant = machine[3:5]
-    if variant == "v7":
-        try:
-            info = Path("/proc/cpuinfo").read_text(errors="replace").lower()
-        except OSError:
-            return variant
-        if re.search(r"^model name\s*:\s*armv6-compatible", info, re.MULTILINE):
-            return "v6"
+    if variant == "v7" and re.search(r"^model name\s*:\s*armv6-compatible", _cpu_info(), re.MULTILINE):
+        return "v6"
     return variant
+
+
+def _cpu_info() -> str:
+    try:
+        with open("/proc/cpuinfo", errors="replace") as file:  # noqa: PTH123 - pathlib is a matter of start-up time
+            return file.read().lower()
+    except OSError:
+        return ""

@@ -6,7 +6,6 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pybuildkit._values import dataclass, field
@@ -15,6 +14,8 @@ from pybuildkit.fsutil.coerce import as_tree
 from pybuildkit.references import Reference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pybuildkit.fsutil import FS
 
 __all__ = [
@@ -36,15 +37,14 @@ DockerfileSource: TypeAlias = "str | os.PathLike[str] | bytes | None"
 DOCKERFILE = "Dockerfile"
 IGNORE_FILE = ".dockerignore"
 
-_HTTP = re.compile(r"https?://")
+_HTTP = ("http://", "https://")
+# Compiled when first used, which is a matter of start-up time; the re module keeps them.
 _AUTHORITY = r"(?:[^/?#]*@)?(?:[^/?#@:]*|[^/?#@]*:\d*)"
 _SCP = r"[\w-]+@[a-zA-Z0-9.-]+:"
-_GIT = re.compile(rf"(?i:git|ssh)://{_AUTHORITY}(?:[/?#]|$)|github\.com/|{_SCP}", re.ASCII)
-_GIT_OVER_HTTP = re.compile(rf"(?i:https?)://{_AUTHORITY}/[^?#]*\.git(?:[?#]|$)")
-_GIT_SSH = re.compile(rf"(?i:ssh)://|{_SCP}", re.ASCII)
-_LAYOUT = re.compile(
-    r"oci-layout://(?P<path>.+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>\w+:\w+))?", re.ASCII
-)
+_GIT = rf"(?a:(?i:git|ssh)://{_AUTHORITY}(?:[/?#]|$)|github\.com/|{_SCP})"
+_GIT_OVER_HTTP = rf"(?i:https?)://{_AUTHORITY}/[^?#]*\.git(?:[?#]|$)"
+_GIT_SSH = rf"(?a:(?i:ssh)://|{_SCP})"
+_LAYOUT = r"(?a:oci-layout://(?P<path>.+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>\w+:\w+))?)"
 
 _MAX_DOCKERFILE = 2 << 20
 
@@ -70,7 +70,7 @@ class Gathered:
     def add_url(self, key: str, url: str) -> None:
         """A context that the daemon fetches itself."""
         self.attrs[key] = url
-        self.wants_ssh = self.wants_ssh or bool(_GIT_SSH.match(url))
+        self.wants_ssh = self.wants_ssh or bool(re.match(_GIT_SSH, url))
         if is_git(url) and "?" in url:
             suffix = "" if key == "context" else "+forward"
             self.caps.add(f"moby.buildkit.frontend.gitquerystring{suffix}")
@@ -78,12 +78,17 @@ class Gathered:
 
 def is_git(text: str) -> bool:
     """Whether the frontend would take the text for a git repository."""
-    return bool(_GIT.match(text) or _GIT_OVER_HTTP.match(text))
+    return _may_be_url(text) and bool(re.match(_GIT, text) or re.match(_GIT_OVER_HTTP, text))
 
 
 def is_remote(text: str) -> bool:
     """Whether the text is a URL that the daemon fetches, and not a path here."""
-    return bool(_HTTP.match(text)) or is_git(text)
+    return text.startswith(_HTTP) or is_git(text)
+
+
+def _may_be_url(text: str) -> bool:
+    """False for most paths, without a look closer."""
+    return ":" in text or text.startswith("github.com/")
 
 
 def add_context(into: Gathered, context: Context, file: DockerfileSource) -> None:
@@ -95,17 +100,17 @@ def add_context(into: Gathered, context: Context, file: DockerfileSource) -> Non
     Raises:
         ConfigError: the directory or the Dockerfile is not there, or can not be read.
     """
-    if isinstance(file, str) and _HTTP.match(file):
+    if isinstance(file, str) and file.startswith(_HTTP):
         raise ConfigError(f"file={file!r}: a URL can not be the Dockerfile, only the context; fetch it first")
-    if isinstance(context, str) and is_remote(context) and not Path(context).is_dir():
+    if isinstance(context, str) and is_remote(context) and not os.path.isdir(context):
         into.add_url("context", context)
         _add_remote_dockerfile(into, file)
         return
     tree = as_tree(context, "the build context")
     into.locals["context"] = tree
     if isinstance(context, str | os.PathLike):
-        _add_local_dockerfile(into, Path(os.fspath(context)).expanduser(), file)
-    elif file is None or (isinstance(file, str | os.PathLike) and not Path(file).is_absolute()):
+        _add_local_dockerfile(into, os.path.expanduser(context), file)
+    elif file is None or (isinstance(file, str | os.PathLike) and not os.path.isabs(file)):
         into.locals["dockerfile"] = tree
         if file is not None:
             into.attrs["filename"] = os.fspath(file)
@@ -116,7 +121,7 @@ def add_context(into: Gathered, context: Context, file: DockerfileSource) -> Non
 def _add_remote_dockerfile(into: Gathered, file: DockerfileSource) -> None:
     if file is None:
         return
-    if isinstance(file, bytes) or Path(file).is_absolute():
+    if isinstance(file, bytes) or os.path.isabs(file):
         # Without this key the frontend looks into the remote context.
         into.attrs["dockerfilekey"] = "dockerfile"
         _add_given_dockerfile(into, file)
@@ -124,17 +129,17 @@ def _add_remote_dockerfile(into: Gathered, file: DockerfileSource) -> None:
         into.attrs["filename"] = os.fspath(file)
 
 
-def _add_local_dockerfile(into: Gathered, directory: Path, file: DockerfileSource) -> None:
+def _add_local_dockerfile(into: Gathered, directory: str, file: DockerfileSource) -> None:
     if file is not None:
         _add_given_dockerfile(into, file, directory)
-        _check_ignore_file(directory / IGNORE_FILE)
+        _check_ignore_file(os.path.join(directory, IGNORE_FILE))
         return
     # The frontend itself takes the lower-case name when there is no other.
-    candidates = [directory / DOCKERFILE, directory / DOCKERFILE.lower()]
+    candidates = [os.path.join(directory, name) for name in (DOCKERFILE, DOCKERFILE.lower())]
     found = next((path for path in candidates if os.path.lexists(path)), None)
     if found is None:
         raise ConfigError(
-            f"there is no Dockerfile at {str(candidates[0])!r}; name it with file=, or build another directory"
+            f"there is no Dockerfile at {candidates[0]!r}; name it with file=, or build another directory"
         )
     real = _outside(found)
     if real is None:
@@ -143,11 +148,11 @@ def _add_local_dockerfile(into: Gathered, directory: Path, file: DockerfileSourc
         _check_ignore_files(found)
     else:
         _add_given_dockerfile(into, real, directory)
-    _check_ignore_file(directory / IGNORE_FILE)
+    _check_ignore_file(os.path.join(directory, IGNORE_FILE))
 
 
 def _add_given_dockerfile(
-    into: Gathered, file: str | os.PathLike[str] | bytes, context: Path | None = None
+    into: Gathered, file: str | os.PathLike[str] | bytes, context: str | None = None
 ) -> None:
     """A Dockerfile that need not be in the context: its directory is a tree of its own."""
     from pybuildkit.fsutil import Directory, MemoryTree
@@ -155,7 +160,7 @@ def _add_given_dockerfile(
     if isinstance(file, bytes):
         into.locals["dockerfile"] = MemoryTree({DOCKERFILE: file})
         return
-    path = Path(file).expanduser()
+    path = os.path.expanduser(file)
     mode = _check_dockerfile(path, context)
     if not stat.S_ISREG(mode):
         # A pipe, as of the shell's <(command): it can be read once, and only here.
@@ -163,71 +168,70 @@ def _add_given_dockerfile(
         return
     path = _outside(path) or path
     _check_ignore_files(path)
-    into.locals["dockerfile"] = Directory(path.parent)
-    if path.name != DOCKERFILE:
-        into.attrs["filename"] = path.name
+    parent, name = os.path.split(path)
+    into.locals["dockerfile"] = Directory(parent or ".")
+    if name != DOCKERFILE:
+        into.attrs["filename"] = name
 
 
-def _outside(path: Path) -> Path | None:
+def _outside(path: str) -> str | None:
     """What a link leads to, when that is in another directory: the frontend could not follow it there."""
-    if not path.is_symlink():
+    if not os.path.islink(path):
         return None
-    real = Path(os.path.realpath(path))
-    return real if real.parent != Path(os.path.realpath(path.parent)) else None
+    real = os.path.realpath(path)
+    return real if os.path.dirname(real) != os.path.realpath(os.path.dirname(path) or ".") else None
 
 
-def _check_dockerfile(path: Path, context: Path | None = None) -> int:
+def _check_dockerfile(path: str, context: str | None = None) -> int:
     """The file's mode.
 
     Raises:
         ConfigError: it is not there, or can not be read.
     """
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except OSError as exc:
-        inside = context / path if context is not None else None
+        inside = os.path.join(context, path) if context is not None else None
         hint = (
-            f"; {str(inside)!r} is there: paths are taken from the working directory, not from the context"
-            if inside is not None and not path.is_absolute() and inside.is_file()
+            f"; {inside!r} is there: paths are taken from the working directory, not from the context"
+            if inside is not None and not os.path.isabs(path) and os.path.isfile(inside)
             else "; name it with file="
         )
-        raise ConfigError(f"the Dockerfile {str(path)!r} can not be used: {exc.strerror}{hint}") from exc
+        raise ConfigError(f"the Dockerfile {path!r} can not be used: {exc.strerror}{hint}") from exc
     if stat.S_ISDIR(mode):
-        raise ConfigError(f"the Dockerfile {str(path)!r} is a directory; name the file in it")
+        raise ConfigError(f"the Dockerfile {path!r} is a directory; name the file in it")
     if not os.access(path, os.R_OK):
-        raise ConfigError(f"the Dockerfile {str(path)!r} can not be read: Permission denied")
+        raise ConfigError(f"the Dockerfile {path!r} can not be read: Permission denied")
     return mode
 
 
-def _read_pipe(path: Path) -> bytes:
-    with path.open("rb") as stream:
+def _read_pipe(path: str) -> bytes:
+    with open(path, "rb") as stream:
         data = stream.read(_MAX_DOCKERFILE + 1)
     if len(data) > _MAX_DOCKERFILE:
-        raise ConfigError(f"the Dockerfile from {str(path)!r} has more than {_MAX_DOCKERFILE:,} bytes")
+        raise ConfigError(f"the Dockerfile from {path!r} has more than {_MAX_DOCKERFILE:,} bytes")
     return data
 
 
-def _check_ignore_files(dockerfile: Path) -> None:
-    _check_ignore_file(dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}"))
+def _check_ignore_files(dockerfile: str) -> None:
+    _check_ignore_file(f"{dockerfile}{IGNORE_FILE}")
 
 
-def _check_ignore_file(path: Path) -> None:
+def _check_ignore_file(path: str) -> None:
     """Find an ignore file that can not be read: the frontend would take it for an empty one (X9, S40).
 
     Raises:
         ConfigError: it is there and can not be read.
     """
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise ConfigError(
-            f"{str(path)!r} can not be read: {exc.strerror}; nothing would be left out"
-        ) from exc
+        raise ConfigError(f"{path!r} can not be read: {exc.strerror}; nothing would be left out") from exc
     if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
         raise ConfigError(
-            f"{str(path)!r} can not be read; nothing would be left out: make it readable or remove it"
+            f"{path!r} can not be read; nothing would be left out: make it readable or remove it"
         )
 
 
@@ -247,7 +251,7 @@ def add_named_context(into: Gathered, name: str, source: Context) -> None:
         local = f"_{local}"
     tree = as_tree(source, f"the context {name!r}")
     if isinstance(source, str | os.PathLike):
-        _check_ignore_file(Path(os.fspath(source)).expanduser() / IGNORE_FILE)
+        _check_ignore_file(os.path.join(os.path.expanduser(source), IGNORE_FILE))
     into.locals[local] = tree
     into.attrs[key] = f"local:{local}"
     # T19: builds that give the same name to different directories must not share what the daemon keeps of it.
@@ -281,7 +285,7 @@ def _add_by_scheme(into: Gathered, key: str, name: str, source: str) -> bool:
         raise ConfigError(
             f"the context {name!r}: {source!r} is a target of a bake file; a single build has none"
         )
-    elif is_remote(source) and not Path(source).is_dir():
+    elif is_remote(source) and not os.path.isdir(source):
         into.add_url(key, source)
     else:
         return False
@@ -290,11 +294,13 @@ def _add_by_scheme(into: Gathered, key: str, name: str, source: str) -> bool:
 
 def _add_layout(into: Gathered, name: str, source: str) -> str:
     """An OCI layout here, of which the daemon is told the digest: it does not read the index (V56)."""
-    match = _LAYOUT.fullmatch(source)
+    match = re.fullmatch(_LAYOUT, source)
     if match is None:
         raise ConfigError(
             f"the context {name!r}: write oci-layout://DIRECTORY[:TAG][@DIGEST], not {source!r}"
         )
+    from pathlib import Path
+
     path = Path(match["path"]).expanduser()
     digest = match["digest"] or _layout_digest(path, match["tag"] or "latest", f"the context {name!r}")
     import hashlib

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pybuildkit import csvattrs
@@ -31,6 +30,8 @@ from pybuildkit.platforms import PlatformLike, join_platforms, parse_platforms
 from pybuildkit.references import Reference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pybuildkit.fsutil import FS
 
 __all__ = ["FrontendRequest", "Network", "dockerfile_request"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias, get_args
@@ -34,9 +33,10 @@ Ulimits: TypeAlias = "Iterable[str] | Mapping[str, int | tuple[int, int]]"
 Hosts: TypeAlias = "Mapping[str, str | Iterable[str]] | Iterable[str]"
 """Addresses by host name; or Docker's texts, ``name=address`` or ``name:address``."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.IGNORECASE)
-_CPUSET = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
-_HOST = re.compile(r"[^\s,=:\"]+")
+# Compiled when first used, which is a matter of start-up time; the re module keeps them.
+_SIZE = r"(?i:(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?)"
+_CPUSET = r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?"
+_HOST = r"[^\s,=:\"]+"
 _ULIMITS = frozenset(get_args(UlimitName))
 _MAX_CPU = 8192
 
@@ -49,7 +49,7 @@ def size_in_bytes(value: int | str, *, what: str) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(_SIZE, value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ConfigError(f"{what}={value!r} is not a size, write bytes or a number with a unit as 64m or 2g")
     return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
@@ -74,7 +74,7 @@ def check_cpuset(key: str, value: str) -> str:
         ConfigError: it is none.
     """
     for part in value.split(","):
-        match = _CPUSET.fullmatch(part)
+        match = re.fullmatch(_CPUSET, part)
         if part.strip() and (match is None or not int(match[1]) <= int(match[2] or match[1]) <= _MAX_CPU):
             raise ConfigError(f"{key}={value!r} is not a list of numbers and ranges, as 0-3,5")
     return value
@@ -167,12 +167,14 @@ def host_list(hosts: Hosts) -> str:
 
 
 def _address(name: str, text: str) -> str:
-    if not _HOST.fullmatch(name):
+    if not re.fullmatch(_HOST, name):
         raise ConfigError(f"add_hosts: {name!r} is not a host name, write name=address")
     if text == "host-gateway":
         raise ConfigError(f"add_hosts: host-gateway for {name!r} is Docker's own; give the address itself")
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
+        import ipaddress  # a matter of start-up time
+
         address = ipaddress.ip_address(bare)
     except ValueError:
         raise ConfigError(f"add_hosts: {text!r} for {name!r} is not an IP address") from None

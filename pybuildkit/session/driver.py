@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pybuildkit.errors import BuildKitError, ProtocolError, SessionError
 from pybuildkit.session.carrier import BATCH, Carrier
 from pybuildkit.session.server import Server
+
+if TYPE_CHECKING:
+    import threading
 
 __all__ = ["DRAIN", "Driver"]
 
@@ -52,6 +55,8 @@ class Driver:
 
     def start(self) -> None:
         """Start the thread."""
+        import threading  # a matter of start-up time: a command's own thread calls ``run``
+
         self._thread = threading.Thread(target=self.run, name="pybuildkit-session", daemon=True)
         self._thread.start()
 

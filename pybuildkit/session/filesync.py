@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
-from urllib.parse import unquote_to_bytes
 
 from pybuildkit._values import dataclass
 from pybuildkit.errors import BuildKitError
@@ -35,7 +34,7 @@ ProgressFunc: TypeAlias = Callable[[str, SendProgress], object]
 
 _REPORT_EVERY = 0.1
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})  # Go's strconv.ParseBool
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BAD_ESCAPE = r"%(?![0-9A-Fa-f]{2})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,10 @@ def _values(metadata: CallMetadata, key: str) -> tuple[str, ...]:
 
 def _unescape(value: str) -> str:
     """Go's ``url.QueryUnescape``; a value with a bad escape is empty, as it is for Go's clients."""
-    if _BAD_ESCAPE.search(value):
+    if re.search(_BAD_ESCAPE, value):
         return ""
+    from urllib.parse import unquote_to_bytes  # a matter of start-up time
+
     return unquote_to_bytes(value.replace("+", " ")).decode(errors="surrogateescape")
 
 

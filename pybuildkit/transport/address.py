@@ -6,12 +6,13 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TypeAlias
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING, TypeAlias
 
 from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 __all__ = [
     "SYSTEM_SOCKET",
@@ -23,14 +24,14 @@ __all__ = [
     "parse_address",
 ]
 
-SYSTEM_SOCKET = Path("/run/buildkit/buildkitd.sock")
+SYSTEM_SOCKET = "/run/buildkit/buildkitd.sock"
 """Where a system-wide daemon listens on Linux (N1)."""
 
 SOCKET_PATH_LIMIT = 107
 """The longest path of a unix socket in bytes: ``sun_path`` less its closing zero."""
 
 _FORMS = "unix:///path/to/buildkitd.sock, tcp://host:port or docker-container://name"
-_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_CONTAINER_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ def parse_address(text: str) -> Address:
     Raises:
         ConfigError: no such form, or a part of it can not be.
     """
+    if text.startswith("unix:///") and not any(mark in text for mark in "?#@"):
+        return _unix(text)
+    from urllib.parse import urlsplit  # a matter of start-up time, as below
+
     try:
         url = urlsplit(text)
         port = url.port
@@ -98,7 +103,9 @@ def parse_address(text: str) -> Address:
     if url.fragment:
         raise ConfigError(f"address {text!r} has a fragment; leave #{url.fragment} out")
     if url.scheme == "unix":
-        return _unix(text, url)
+        if url.netloc or url.query:
+            raise _no_path(text)
+        return _unix(text)
     if url.scheme == "tcp":
         return _tcp(text, url, port)
     if url.scheme == "docker-container":
@@ -109,11 +116,15 @@ def parse_address(text: str) -> Address:
     raise ConfigError(f"address {text!r} has the unknown scheme {url.scheme!r}; use {_FORMS}")
 
 
-def _unix(text: str, url: SplitResult) -> UnixAddress:
+def _no_path(text: str) -> ConfigError:
+    return ConfigError(f"address {text!r} has no absolute path; write unix:///path/to/buildkitd.sock")
+
+
+def _unix(text: str) -> UnixAddress:
     # The path is taken as it is, without URL decoding, as Go does: a file may be called "a%20b".
     path = text.removeprefix("unix://")
-    if url.netloc or not path.startswith("/") or url.query:
-        raise ConfigError(f"address {text!r} has no absolute path; write unix:///path/to/buildkitd.sock")
+    if not path.startswith("/"):
+        raise _no_path(text)
     size = len(os.fsencode(path))
     if size > SOCKET_PATH_LIMIT:
         raise ConfigError(
@@ -131,8 +142,10 @@ def _tcp(text: str, url: SplitResult, port: int | None) -> TCPAddress:
 
 
 def _docker_container(text: str, url: SplitResult) -> DockerContainerAddress:
+    from urllib.parse import parse_qsl, unquote
+
     name = unquote(url.netloc)
-    if not _CONTAINER_NAME.fullmatch(name) or url.path not in ("", "/"):
+    if not re.fullmatch(_CONTAINER_NAME, name) or url.path not in ("", "/"):
         raise ConfigError(f"address {text!r} names no container; write docker-container://name")
     context = ""
     for key, value in parse_qsl(url.query, keep_blank_values=True):
@@ -157,15 +170,15 @@ def default_address(environ: Mapping[str, str] | None = None) -> str | None:
         return host
     candidates = [SYSTEM_SOCKET]
     if runtime_dir := environ.get("XDG_RUNTIME_DIR"):
-        candidates.append(Path(runtime_dir) / "buildkit" / "buildkitd.sock")
+        candidates.append(f"{runtime_dir}/buildkit/buildkitd.sock")
     for path in candidates:
         if _is_usable_socket(path):
             return f"unix://{path}"
     return None
 
 
-def _is_usable_socket(path: Path) -> bool:
+def _is_usable_socket(path: str) -> bool:
     try:
-        return stat.S_ISSOCK(path.stat().st_mode) and os.access(path, os.W_OK)
+        return stat.S_ISSOCK(os.stat(path).st_mode) and os.access(path, os.W_OK)  # noqa: PTH116 - see above
     except OSError:
         return False

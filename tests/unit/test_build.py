@@ -31,7 +31,7 @@ class FakeSession(Session):
         self.closed = False
 
     @asynccontextmanager
-    async def open(self, over: object) -> AsyncIterator[object]:  # type: ignore[override]
+    async def open(self, over: object, *, bulk: object = None) -> AsyncIterator[object]:  # type: ignore[override]
         try:
             yield object()
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -41,9 +40,9 @@ def test_the_host_in_gos_words(
 
 def test_a_raspberry_pi_that_says_v7_and_means_v6(monkeypatch: pytest.MonkeyPatch) -> None:
     info = "processor\t: 0\nmodel name\t: ARMv6-compatible processor rev 7 (v6l)\n"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: info)
+    monkeypatch.setattr(platforms, "_cpu_info", lambda: info.lower())
     assert platforms._arm_variant("armv7l") == "v6"
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "model name : ARMv7 Processor\n")
+    monkeypatch.setattr(platforms, "_cpu_info", lambda: "model name : armv7 processor\n")
     assert platforms._arm_variant("armv7l") == "v7"
 
 
