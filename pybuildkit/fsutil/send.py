@@ -141,7 +141,8 @@ class Sender:
             while out.size < limit and not self.done:
                 if self._walk is not None and not self._tell():
                     break
-                if not self._send_files() and self._walk is None:
+                if not self._send_files():
+                    # Nothing is asked for yet: what is told must not wait, since the daemon has more to do with it.
                     break
                 if monotonic() - started > PATIENCE:
                     break
