@@ -37,8 +37,8 @@ class Call(CallStream):
         self._stream.low_water = _SEND_AHEAD
 
     def begin(self) -> None:
-        """Send the headers, for a call whose first message may come from the daemon."""
-        self._link.flush()
+        """Send the headers, for a call whose first message may come from the daemon; at once: it has a while to do with them."""
+        self._link.flush_now()
 
     async def send(self, message: bytes) -> None:
         """See ``Duplex.send``."""
@@ -53,10 +53,10 @@ class Call(CallStream):
         self.post_end()
 
     def send_only(self, message: bytes) -> None:
-        """Send the one message of a call that has no more; does not wait."""
+        """Send the one message of a call that has no more, at once; does not wait."""
         self.queue(message)
         self._stream.end()
-        self._link.flush()
+        self._link.flush_now()
 
     async def receive(self) -> bytes | None:
         """See ``Duplex.receive``."""

@@ -59,6 +59,8 @@ class Bridge:
         self._tasks = tasks
         self._starting: deque[Callable[[], Coroutine[Any, Any, object]]] = deque()
         self._start_some = asyncio.Event()
+        self._closed = False
+        self._busy = False
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.post = post
@@ -83,12 +85,21 @@ class Bridge:
         return make
 
     async def serve(self) -> None:
-        """Start what ``start`` was given, until cancelled. A task must do it: anyio starts none from a callback."""
-        while True:
+        """Start what ``start`` was given, until ``close``. A task must do it: anyio starts none from a callback."""
+        while not self._closed:
             while self._starting:
+                self._busy = True
                 self._tasks.start_soon(self._starting.popleft())
             self._start_some.clear()
             await self._start_some.wait()
+        self._starting.clear()
+        if self._busy:
+            self._tasks.cancel_scope.cancel()
+
+    def close(self) -> None:
+        """Start nothing more, and cancel what runs."""
+        self._closed = True
+        self._start_some.set()
 
     def start(self, run: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """From the thread: start a task."""

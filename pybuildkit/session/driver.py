@@ -75,6 +75,11 @@ class Driver:
         self._given_up = error
         self._carrier.wake()
 
+    @property
+    def in_thread(self) -> bool:
+        """It is, or was, driven by a thread."""
+        return self._thread is not None
+
     async def join(self) -> None:
         """Wait until the thread has ended, after ``ended`` was called: a matter of microseconds."""
         thread = self._thread

@@ -47,7 +47,7 @@ class LoopDriver(Driver):
     def start(self) -> None:
         """Begin; the next steps follow when something has arrived."""
         self._move = self._loop.call_later(_SHORT, self._go_on_in_a_thread)
-        self._first.wake()
+        self._first.step_now()
 
     def _go_on_in_a_thread(self) -> None:
         if self._until:  # the end is near
@@ -115,8 +115,9 @@ class _LoopCarrier:
         self._step: Callable[[], object] | None = step
         self._loop = loop
         self._woken = False
+        self._stepping = False
         self._broken: ProtocolError | None = None
-        call.watch(self.wake)
+        call.watch(self.step_now)
 
     def take(self) -> list[bytes]:
         taken: list[bytes] = []
@@ -156,8 +157,18 @@ class _LoopCarrier:
 
     def _take_step(self) -> None:
         self._woken = False
-        if self._step is not None:
-            self._step()
+        self.step_now()
+
+    def step_now(self) -> None:
+        """Have what has come seen to; later, when a step is what brought it."""
+        if self._stepping:
+            self.wake()
+        elif self._step is not None:
+            self._stepping = True
+            try:
+                self._step()
+            finally:
+                self._stepping = False
 
     def close(self) -> None:
         self._step = None

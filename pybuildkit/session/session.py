@@ -134,7 +134,10 @@ class Session(Offer):
                     body.cancel()
 
             def tell() -> None:
-                loop.call_soon_threadsafe(ended)
+                if driver.in_thread:
+                    loop.call_soon_threadsafe(ended)
+                else:
+                    ended()
 
             driver: Driver
             if self.light and isinstance(carrier, StubCarrier) and isinstance(carrier.duplex, EagerDuplex):
@@ -156,7 +159,9 @@ class Session(Offer):
                 driver.stop()
                 await live.lost()
                 await driver.join()
-            tasks.cancel_scope.cancel()
+            bridge.close()
+            if driver.in_thread:
+                tasks.cancel_scope.cancel()
         if live.error is not None and (body.cancelled_caught or isinstance(failure, BuildKitError)):
             raise live.error from failure
         if failure is not None:

@@ -2,7 +2,8 @@
 //
 //	solvebench ADDRESS ROUNDS CONCURRENCY < definition
 //
-// Each round starts CONCURRENCY solves at once and waits for all. One round before is not counted.
+// Each round starts CONCURRENCY solves at once and waits for all. The first rounds are not counted, ten of one solve each and
+// fewer of more: a service has been running for a while.
 package main
 
 import (
@@ -48,7 +49,8 @@ func run() error {
 	}
 	defer c.Close()
 	var seconds []float64
-	for round := range rounds + 1 {
+	warm := max(1, min(10, 100/concurrency))
+	for round := range rounds + warm {
 		start := time.Now()
 		eg, ctx := errgroup.WithContext(ctx)
 		for range concurrency {
@@ -68,7 +70,7 @@ func run() error {
 		if err := eg.Wait(); err != nil {
 			return err
 		}
-		if round > 0 {
+		if round >= warm {
 			seconds = append(seconds, time.Since(start).Seconds())
 		}
 	}
