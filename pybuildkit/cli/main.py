@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 import sys
+import time
 from collections.abc import Coroutine, Sequence
 from typing import NoReturn
 
@@ -15,6 +16,8 @@ __all__ = ["main", "run"]
 
 FAILED = 1
 INTERRUPTED = 130
+
+_MOMENT = 0.02
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,8 +63,7 @@ def run() -> NoReturn:
     """
     gc.set_threshold(20_000, 20, 20)  # most of what a command makes, it keeps until it ends
     code = main()
-    threads = sys.modules.get("threading")
-    if threads is None or threads.active_count() == 1:
+    if _alone():
         try:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -70,6 +72,17 @@ def run() -> NoReturn:
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit leaves them out
         os._exit(code)
     sys.exit(code)
+
+
+def _alone() -> bool:
+    """No thread runs beside this one, or will in a moment: those of an event loop end just after it."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return True
+    until = time.monotonic() + _MOMENT
+    while threading.active_count() > 1 and time.monotonic() < until:
+        time.sleep(0.0002)
+    return bool(threading.active_count() == 1)
 
 
 def _run(args: object) -> int:

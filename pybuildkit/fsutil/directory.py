@@ -18,7 +18,15 @@ from types import MappingProxyType
 
 from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
-from pybuildkit.fsutil.stat import MODE_DEVICE, MODE_SOCKET, MODE_TYPE, Stat, go_mode
+from pybuildkit.fsutil.stat import (
+    MODE_DEVICE,
+    MODE_DIR,
+    MODE_SOCKET,
+    MODE_SYMLINK,
+    MODE_TYPE,
+    Stat,
+    go_mode,
+)
 from pybuildkit.fsutil.tree import Found, MapFunc, failed, vanished
 
 __all__ = ["Directory"]
@@ -36,6 +44,7 @@ _RECENT = 16
 _NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
 _by_name = attrgetter("name")
 _go_mode = lru_cache(maxsize=1024)(go_mode)
+_new_tuple = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,38 +245,49 @@ class _OpenFolder:
     def stat(self, item: os.DirEntry[str], path: str) -> Found | None:
         """See ``Folder.stat``."""
         try:
-            return self._stat(item, path)
+            if self._stale:
+                return self._told_late(item, path)
+            return self._told(item, path, item.stat(follow_symlinks=False))
         except OSError as exc:
             if vanished(exc):
                 return None
             raise failed("read", self._tree.show(path), exc) from exc
+
+    def _told_late(self, item: os.DirEntry[str], path: str) -> Found:
+        """The same when the entry can not be asked any more, its descriptor being closed."""
+        try:
+            return self._told(item, path, self._lstat(item.name))
         finally:
-            if self._depth < len(self._tree.chain) - _KEEP_OPEN:  # asked late, for one far above
+            if self._depth < len(self._tree.chain) - _KEEP_OPEN:  # one far above where the walk is
                 self.release()
 
-    def _stat(self, item: os.DirEntry[str], path: str) -> Found:
+    def _told(self, item: os.DirEntry[str], path: str, known: os.stat_result) -> Found:
         tree = self._tree
-        known = self._lstat(item.name) if self._stale else item.stat(follow_symlinks=False)
         unix = known.st_mode
-        uid, gid = (known.st_uid, known.st_gid) if tree.keep_owner else (0, 0)
         device = known.st_dev
         xattrs = _NO_XATTRS
         if tree.xattrs and device not in tree.no_xattrs:
             xattrs = self._xattrs(item.name, device)
+        size, mtime = known.st_size, known.st_mtime_ns
+        uid, gid = (known.st_uid, known.st_gid) if tree.keep_owner else (0, 0)
         mode = _go_mode(unix)
-        mtime = known.st_mtime_ns
-        if st.S_ISDIR(unix):
-            return Stat(path, mode, uid, gid, 0, mtime, "", 0, 0, xattrs), None
-        if st.S_ISLNK(unix):
-            target = os.readlink(item.name, dir_fd=self._descriptor())
-            return Stat(path, mode, uid, gid, known.st_size, mtime, target, 0, 0, xattrs), None
-        key = (device, known.st_ino) if known.st_nlink > 1 else None
-        major = minor = 0
         if mode & MODE_TYPE:
-            mode &= ~MODE_SOCKET  # S34: a socket travels as an empty file
-            if mode & MODE_DEVICE:
-                major, minor = os.major(known.st_rdev), os.minor(known.st_rdev)
-        return Stat(path, mode, uid, gid, known.st_size, mtime, "", major, minor, xattrs), key
+            return self._told_special(item, Stat(path, mode, uid, gid, size, mtime, xattrs=xattrs), known)
+        # Not ``Stat(...)``, which does the same in Python: nothing costs as much as what is done for each file.
+        stat = _new_tuple(Stat, (path, mode, uid, gid, size, mtime, "", 0, 0, xattrs))
+        return stat, ((device, known.st_ino) if known.st_nlink > 1 else None)
+
+    def _told_special(self, item: os.DirEntry[str], stat: Stat, known: os.stat_result) -> Found:
+        """What is no regular file."""
+        mode = stat.mode
+        if mode & MODE_DIR:
+            return stat._replace(size=0), None
+        if mode & MODE_SYMLINK:
+            return stat._replace(linkname=os.readlink(item.name, dir_fd=self._descriptor())), None
+        stat = stat._replace(mode=mode & ~MODE_SOCKET)  # S34: a socket travels as an empty file
+        if mode & MODE_DEVICE:
+            stat = stat._replace(devmajor=os.major(known.st_rdev), devminor=os.minor(known.st_rdev))
+        return stat, ((known.st_dev, known.st_ino) if known.st_nlink > 1 else None)
 
     def enter(self, item: os.DirEntry[str]) -> _OpenFolder | None:
         """See ``Folder.enter``."""

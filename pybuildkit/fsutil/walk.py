@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from pybuildkit.errors import ConfigError
@@ -70,22 +71,23 @@ class _Walker:
 
     def run(self) -> Generator[Stat | None, None, None]:
         self._push(self._tree.root(), "", "", 0, 0)
-        levels = self._levels
-        decide = self._decide
+        levels, late, decide = self._levels, self._late, self._decide
         quiet = 0
+        send = look = True
+        within = without = 0
         while levels:
             folder, rest, prefix, includes, excludes = levels[-1]
             is_dir = folder.is_dir
+            look_up = folder.stat if self._map is None else partial(self._mapped, folder)
             for item in rest:
                 path = prefix + item.name
-                send, look, within, without = (
-                    (True, True, 0, 0) if decide is None else decide(path, includes, excludes, is_dir, item)
-                )
+                if decide is not None:
+                    send, look, within, without = decide(path, includes, excludes, is_dir, item)
                 if send:
-                    found = self._look_up(folder, item, path)
+                    found = look_up(item, path)
                     if found is None:
                         continue
-                    if self._late:
+                    if late:
                         parents = self._parents()
                         if parents is None:  # one is left out, and so is all that is in it
                             break
@@ -93,7 +95,7 @@ class _Walker:
                     stat, key = found
                     yield stat if key is None else self._linked(stat, key)
                     quiet = 0
-                    look = stat.mode & MODE_DIR != 0
+                    look = stat[1] & MODE_DIR != 0
                 else:
                     quiet += 1
                     if quiet % _BREATH == 0:
@@ -109,7 +111,7 @@ class _Walker:
         while self._levels:
             self._pop()
 
-    def _look_up(self, folder: Folder, item: Any, path: str) -> Found | None:
+    def _mapped(self, folder: Folder, item: Any, path: str) -> Found | None:
         """An entry as it is sent; None when it is gone, or the map leaves it out."""
         found = folder.stat(item, path)
         if found is None or self._map is None:
@@ -127,7 +129,7 @@ class _Walker:
         """The directories to be sent before an entry; None when one is gone or left out: we leave it then."""
         stats = []
         for late in self._late:
-            found = self._look_up(late.folder, late.item, late.path)
+            found = self._mapped(late.folder, late.item, late.path)
             if found is None or not found[0].mode & MODE_DIR:
                 while len(self._levels) > late.depth:
                     self._pop()
