@@ -35,7 +35,7 @@ __all__ = ["SendProgress", "Sender"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-STAT_BATCH = 16 << 10
+STAT_BATCH = 8 << 10
 """Bytes of STATs between two looks at what is asked for."""
 
 SMALL = 64 << 10
@@ -255,8 +255,7 @@ class Sender:
             data = self._tree.read(path, size)
             if len(data) != size:
                 raise self._shrunk(path, size, len(data))
-            head = tag + b"\x22" + varint(size)
-            self._out.add(head, data)
+            self._out.add(tag + b"\x22" + varint(size), data)
         self._finish_file(tag, size)
 
     def _send_chunk(self, file: _File) -> None:
@@ -318,7 +317,7 @@ class _Output:
         """Add a packet, given in two parts."""
         size = len(head) + len(data)
         self.size += size
-        self.parts += (_PREFIX[size] if size < 512 else _prefix(size), head, data)
+        self.parts += (_PREFIX[size] if size < 512 else b"\0" + size.to_bytes(4, "big"), head, data)
 
     def add_big(self, head: bytes, data: Buffer) -> None:
         """Add a packet whose data is not worth a copy."""
