@@ -14,8 +14,8 @@ from anyio import to_thread
 
 from pybuildkit.control.calls import INFO, ControlCalls
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
+from pybuildkit.questions import SubrequestCalls
 from pybuildkit.registry.opener import AuthOpener
-from pybuildkit.subrequests.calls import SubrequestCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pybuildkit.dockerfile.request import FrontendRequest, dockerfile_request
-from pybuildkit.dockerfile.resources import Resources
+
+if TYPE_CHECKING:
+    from pybuildkit.dockerfile.resources import Resources
 
 __all__ = ["FrontendRequest", "Resources", "dockerfile_request"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Resources":  # most builds limit nothing
+        from pybuildkit.dockerfile.resources import Resources
+
+        return Resources
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pybuildkit import csvattrs
 from pybuildkit._values import dataclass, field
-from pybuildkit.attestations import SBOM, Provenance, attestation_attrs
 from pybuildkit.dockerfile.contexts import (
     Context,
     DockerfileSource,
     Gathered,
     add_context,
     add_named_contexts,
-)
-from pybuildkit.dockerfile.resources import (
-    Hosts,
-    Resources,
-    Ulimits,
-    host_list,
-    size_in_bytes,
-    ulimit_list,
 )
 from pybuildkit.entitlements import NETWORK_HOST
 from pybuildkit.errors import ConfigError
@@ -32,6 +23,8 @@ from pybuildkit.references import Reference
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pybuildkit.attestations import SBOM, Provenance
+    from pybuildkit.dockerfile.resources import Hosts, Resources, Ulimits
     from pybuildkit.fsutil import FS
 
 __all__ = ["FrontendRequest", "Network", "dockerfile_request"]
@@ -138,18 +131,19 @@ def dockerfile_request(
             "target": target,
             "platform": join_platforms(parse_platforms(platforms)),
             "image-resolve-mode": "pull" if pull else "",
-            "add-hosts": host_list(add_hosts),
             "force-network-mode": _network(network),
             "hostname": hostname,
-            "shm-size": _shm_size(shm_size),
-            "ulimit": ulimit_list(ulimits),
             "cgroup-parent": cgroup_parent,
         }.items()
         if value
     }
+    into.attrs |= _container(add_hosts, shm_size, ulimits)
     into.attrs |= _no_cache(no_cache)
     into.attrs |= resources.attrs() if resources is not None else {}
-    into.attrs |= attestation_attrs(sbom, provenance)
+    if sbom is not None or provenance is not None:
+        from pybuildkit.attestations import attestation_attrs  # a matter of start-up time, as below
+
+        into.attrs |= attestation_attrs(sbom, provenance)
     if into.caps:
         into.attrs["frontend.caps"] = ",".join(sorted(into.caps))
     into.attrs |= _strings(attrs or {}, "attrs")
@@ -196,11 +190,21 @@ def _network(network: str) -> str:
     return "" if network == "default" else network
 
 
-def _shm_size(size: int | str) -> str:
-    found = size_in_bytes(size, what="shm_size")
-    if found < 0:
-        raise ConfigError(f"shm_size={size!r} can not be negative")
-    return str(found) if found else ""
+def _container(hosts: Hosts, shm_size: int | str, ulimits: Ulimits) -> dict[str, str]:
+    """What steps find in their containers."""
+    if not (hosts or shm_size or ulimits):
+        return {}
+    from pybuildkit.dockerfile.resources import host_list, size_in_bytes, ulimit_list
+
+    size = size_in_bytes(shm_size, what="shm_size")
+    if size < 0:
+        raise ConfigError(f"shm_size={shm_size!r} can not be negative")
+    found = {
+        "add-hosts": host_list(hosts),
+        "shm-size": str(size) if size else "",
+        "ulimit": ulimit_list(ulimits),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _no_cache(no_cache: bool | str | Iterable[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pybuildkit._portal import borrow_texts
-from pybuildkit.subrequests.calls import SubrequestCalls
+from pybuildkit.questions import SubrequestCalls
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
