@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import json
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Any, cast
 
 from anyio import to_thread
 
+from pybuildkit._values import replace
 from pybuildkit.errors import ConfigError
 from pybuildkit.registry.credentials import Credentials
 from pybuildkit.registry.helper import HELPER_TIMEOUT, ask_helper, helper_program
@@ -92,7 +92,7 @@ class DockerConfig:
             return stored
         found = await ask_helper(helper, key, environ=environ, timeout=self._helper_timeout)
         if stored is not None and stored.registry_token:
-            return dataclasses.replace(found or Credentials(), registry_token=stored.registry_token)
+            return replace(found or Credentials(), registry_token=stored.registry_token)
         return found
 
     def __repr__(self) -> str:

@@ -8,10 +8,12 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -274,3 +276,14 @@ def test_what_it_spares() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_all_modules_take_it() -> None:
+    """One that takes the standard decorator brings ``inspect`` into every program that imports it."""
+    root = Path(pybuildkit.__file__).parent
+    taking = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"^(from dataclasses import|import dataclasses)", path.read_text(), re.MULTILINE)
+    }
+    assert taking == set()
