@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias
 
 from pybuildkit.errors import BuildKitError
 
@@ -54,9 +54,14 @@ class Duplex(Protocol):
         ...
 
 
-@runtime_checkable
 class EagerDuplex(Duplex, Protocol):
-    """One that is also good for who waits for nothing, and is called instead."""
+    """One that is also good for who waits for nothing, and is called instead.
+
+    Attributes:
+        is_eager: true; others do not have it.
+    """
+
+    is_eager: bool
 
     def watch(self, watcher: Callable[[], object] | None) -> None:
         """Have a function called whenever something has come, or there is room, or the call is over."""
@@ -92,6 +97,10 @@ class EagerDuplex(Duplex, Protocol):
 
     def post_end(self) -> None:
         """Half-close: no more messages from here."""
+        ...
+
+    def part(self, patience: float) -> None:
+        """Leave the call to its end: the daemon has so many seconds for it, and is told of no cancellation before."""
         ...
 
 

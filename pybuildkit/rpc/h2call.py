@@ -27,12 +27,15 @@ class Call(CallStream):
         address: the daemon's address, likewise.
     """
 
+    is_eager = True
+
     def __init__(self, link: Link, headers: bytes, *, method: str, address: str) -> None:
         self._link = link
         self._messages: deque[bytes] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._watcher: Callable[[], object] | None = None
+        self._parting: asyncio.TimerHandle | None = None
         super().__init__(link, headers, method=method, address=address)
         self._stream.low_water = _SEND_AHEAD
 
@@ -106,6 +109,19 @@ class Call(CallStream):
         self._stream.end()
         self._link.flush()
 
+    def part(self, patience: float) -> None:
+        """See ``EagerDuplex.part``."""
+        if not self._over:
+            self._messages.clear()
+            self._unread = 0
+            self._give_credit()
+            self._watcher = None
+            self._parting = asyncio.get_running_loop().call_later(patience, self._expire)
+
+    def _expire(self) -> None:
+        self._parting = None
+        self.cancel()
+
     def take(self) -> bytes:
         """See ``EagerDuplex.take``."""
         message = self._messages.popleft()
@@ -142,12 +158,16 @@ class Call(CallStream):
 
     def cancel(self) -> None:
         """End what is left of the call, here and in the daemon."""
+        if self._parting is not None:
+            return
         self.give_up()
         self._messages.clear()
         self._link.leave()
 
     def arrived(self, messages: list[bytes]) -> None:
         """See ``CallStream.arrived``."""
+        if self._parting is not None:
+            return
         self._messages.extend(messages)
         self._unread += sum(map(len, messages))
         self._news.set()
@@ -156,6 +176,9 @@ class Call(CallStream):
 
     def changed(self) -> None:
         """See ``CallStream.changed``."""
+        if self._parting is not None and self._over:
+            self._parting.cancel()
+            self._parting = None
         self._news.set()
         self._room.set()
         if self._watcher is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from pybuildkit import _wire
@@ -42,7 +41,7 @@ class LoopDriver(Driver):
         self._bridge = bridge
         self._move: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._until = 0.0
+        self._stopped = False
 
     def start(self) -> None:
         """Begin; the next steps follow when something has arrived."""
@@ -50,7 +49,7 @@ class LoopDriver(Driver):
         self._first.step_now()
 
     def _go_on_in_a_thread(self) -> None:
-        if self._until:  # the end is near
+        if self._stopped:
             return
         self._leave_loop()
         self._carrier = self._later
@@ -81,20 +80,18 @@ class LoopDriver(Driver):
 
     def _go_on(self) -> bool:
         """Whether it is over."""
-        if not self._until:
-            if self._turn():
-                if self._busy:
-                    self._first.wake()
-                else:
-                    self._set_alarm(self._timeout)
-                return False
-            if self.error is not None:
-                return True
+        if self._turn():
+            if self._busy:
+                self._first.wake()
+            else:
+                self._set_alarm(self._timeout)
+            return False
+        self._stopped = True
+        if self.error is None:
+            # S12: that the daemon ends its side too is waited for by nobody, since nothing depends on it.
             self._shut()
-            self._until = time.monotonic() + DRAIN
-            self._set_alarm(DRAIN)
-        self._first.take()
-        return self._first.ended or time.monotonic() >= self._until
+            self._first.part()
+        return True
 
     def _set_alarm(self, seconds: float | None) -> None:
         if self._alarm is not None:
@@ -169,6 +166,10 @@ class _LoopCarrier:
                 self._step()
             finally:
                 self._stepping = False
+
+    def part(self) -> None:
+        """Leave the stream to its end."""
+        self._call.part(DRAIN)
 
     def close(self) -> None:
         self._step = None

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Self, cast
 
 import anyio
 
@@ -93,7 +93,7 @@ class Session(Offer):
 
         When the session breaks, the block is cancelled and the cause raised in its place; an error of the block that
         only follows from it becomes its context. Leaving the block closes the session: half-closes the
-        stream, waits for the daemon to do the same, and joins the thread (S12). Handlers still at work are cancelled.
+        stream and, where there is a thread, waits for the daemon to do the same and joins it (S12). Handlers still at work are cancelled.
 
         The daemon does not say when it has seen the session; it waits five seconds for one that it is asked for (T14).
 
@@ -140,8 +140,9 @@ class Session(Offer):
                     ended()
 
             driver: Driver
-            if self.light and isinstance(carrier, StubCarrier) and isinstance(carrier.duplex, EagerDuplex):
-                driver = LoopDriver(carrier.duplex, carrier, server, tell, bridge)
+            eager = _eager(carrier) if self.light else None
+            if eager is not None:
+                driver = LoopDriver(eager, carrier, server, tell, bridge)
             else:
                 driver = Driver(carrier, server, tell)
                 tasks.start_soon(carrier.run)
@@ -166,3 +167,9 @@ class Session(Offer):
             raise live.error from failure
         if failure is not None:
             raise failure
+
+
+def _eager(carrier: Carrier) -> EagerDuplex | None:
+    """The carrier's stream, if it calls who waits for it."""
+    duplex = carrier.duplex if isinstance(carrier, StubCarrier) else None
+    return cast("EagerDuplex", duplex) if getattr(duplex, "is_eager", False) else None

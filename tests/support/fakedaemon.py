@@ -266,6 +266,8 @@ class FakeDaemon:
 class EagerDaemon(FakeDaemon):
     """One whose stream also calls who watches it, as ``EagerDuplex``."""
 
+    is_eager = True
+
     def __init__(self) -> None:
         super().__init__()
         self._watcher: Callable[[], object] | None = None
@@ -303,6 +305,9 @@ class EagerDaemon(FakeDaemon):
 
     def post_end(self) -> None:
         asyncio.get_running_loop().call_soon(self._end_posted)
+
+    def part(self, patience: float) -> None:
+        self._watcher = None
 
     def _end_posted(self) -> None:
         self._deliver()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket as socketlib
 import subprocess
 import threading
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,14 +46,21 @@ def running_agent(folder: Path, keys: Iterable[Path] = ()) -> Generator[Path]:
     socket = folder / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", socket], stdout=subprocess.DEVNULL)
     try:
-        while not socket.exists():
+        while not listens(socket):
             assert process.poll() is None
+            time.sleep(0.005)
         for key in keys:
             ssh_add(socket, "-q", str(key))
         yield socket
     finally:
         process.terminate()
         process.wait(20)
+
+
+def listens(path: Path) -> bool:
+    """Whether somebody takes connections: a socket is there a moment before."""
+    with socketlib.socket(socketlib.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def ssh_add(socket: Path, *words: str, code: int = 0) -> str:
