@@ -18,6 +18,10 @@ _READ_ROUNDS = 4
 _MAX_BUFFERS = 1000
 """Buffers of one ``sendmsg``; the system's limit is 1024."""
 
+_AHEAD = 1 << 20
+"""Bytes that the system may hold of what is sent on a unix socket: the daemon reads on while this side reads files. Other
+sockets find out by themselves what they need."""
+
 
 class SocketIO:
     """Reads and writes of one connected stream socket; it takes the socket over.
@@ -30,6 +34,8 @@ class SocketIO:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
+        if sock.family == socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)
         self._socket = sock
         self._buffers: deque[Buffer] = deque()
         self.pending = 0
