@@ -18,7 +18,7 @@ from pybuildkit import AsyncClient
 async def measure(address: str, rounds: int, concurrency: int, definition: bytes) -> list[float]:
     """Each round starts so many solves at once and waits for all; the first ones are not counted, as in the twin."""
     seconds = []
-    warm = max(1, min(10, 100 // concurrency))
+    warm = max(1, min(50, 100 // concurrency))
     async with AsyncClient(address) as client:
         for number in range(rounds + warm):
             start = time.perf_counter()

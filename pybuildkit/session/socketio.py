@@ -18,9 +18,9 @@ _READ_ROUNDS = 4
 _MAX_BUFFERS = 1000
 """Buffers of one ``sendmsg``; the system's limit is 1024."""
 
-_AHEAD = 1 << 20
-"""Bytes that the system may hold of what is sent on a unix socket: the daemon reads on while this side reads files. Other
-sockets find out by themselves what they need."""
+_AHEAD = 384 << 10
+"""Bytes that the system may hold of what is sent on a unix socket: the daemon reads on while this side reads files. More of
+them is worse for many small files. Other sockets find out by themselves what they need."""
 
 
 class SocketIO:

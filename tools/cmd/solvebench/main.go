@@ -2,7 +2,7 @@
 //
 //	solvebench ADDRESS ROUNDS CONCURRENCY < definition
 //
-// Each round starts CONCURRENCY solves at once and waits for all. The first rounds are not counted, ten of one solve each and
+// Each round starts CONCURRENCY solves at once and waits for all. The first rounds are not counted, fifty of one solve each and
 // fewer of more: a service has been running for a while.
 package main
 
@@ -49,7 +49,7 @@ func run() error {
 	}
 	defer c.Close()
 	var seconds []float64
-	warm := max(1, min(10, 100/concurrency))
+	warm := max(1, min(50, 100/concurrency))
 	for round := range rounds + warm {
 		start := time.Now()
 		eg, ctx := errgroup.WithContext(ctx)
