@@ -39,7 +39,7 @@ _FACTORY = _Factory()
 
 
 class _Field:
-    """What ``field`` has been given, with the name and the type."""
+    """What ``field`` gives: see ``dataclasses.field``. The class adds the name and the type."""
 
     __slots__ = (
         "compare",
@@ -56,6 +56,7 @@ class _Field:
 
     def __init__(
         self,
+        *,
         default: Any = _NOTHING,
         default_factory: Any = _NOTHING,
         init: bool = True,
@@ -95,19 +96,7 @@ class _Field:
         return dataclasses.field(**{name: value for name, value in given.items() if value is not _NOTHING})
 
 
-def field(
-    *,
-    default: Any = _NOTHING,
-    default_factory: Any = _NOTHING,
-    init: bool = True,
-    repr: bool = True,  # noqa: A002
-    hash: bool | None = None,  # noqa: A002
-    compare: bool = True,
-    metadata: Mapping[Any, Any] | None = None,
-    kw_only: Any = _NOTHING,
-) -> Any:
-    """See ``dataclasses.field``."""
-    return _Field(default, default_factory, init, repr, hash, compare, metadata, kw_only)
+field = _Field
 
 
 def fields(value: Any) -> tuple[Any, ...]:
@@ -165,7 +154,7 @@ def _own_fields(cls: Any, *, kw_only: bool) -> dict[str, _Field]:
             kw_only = True
         elif not annotation.startswith("ClassVar"):
             given = cls.__dict__.get(name, _NOTHING)
-            spec = given if given.__class__ is _Field else _Field(given)
+            spec = given if given.__class__ is _Field else _Field(default=given)
             spec.name, spec.type = name, annotation
             if spec.kw_only is _NOTHING:
                 spec.kw_only = kw_only
