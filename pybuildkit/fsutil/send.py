@@ -142,7 +142,7 @@ class Sender:
                 if self._walk is not None and not self._tell():
                     break
                 if not self._send_files():
-                    # Nothing is asked for yet: what is told must not wait, since the daemon has more to do with it.
+                    # Nothing is asked for: what is told must not wait, since the daemon has more to do with it than we.
                     break
                 if monotonic() - started > PATIENCE:
                     break
@@ -317,7 +317,7 @@ class _Output:
         """Add a packet, given in two parts."""
         size = len(head) + len(data)
         self.size += size
-        self.parts += (_PREFIX[size] if size < 512 else b"\0" + size.to_bytes(4, "big"), head, data)
+        self.parts += (_PREFIX[size] if size < 512 else _prefix(size), head, data)
 
     def add_big(self, head: bytes, data: Buffer) -> None:
         """Add a packet whose data is not worth a copy."""

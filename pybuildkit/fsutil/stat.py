@@ -233,9 +233,7 @@ def encode_stat(stat: Stat) -> bytes:
         if uid or gid:
             out += (b"\x18" + varint(uid) if uid else b"") + (b"\x20" + varint(gid) if gid else b"")
         if size:
-            out += (
-                bytes((0x28, size & 127 | 128, size >> 7)) if 127 < size < 1 << 14 else b"\x28" + varint(size)
-            )
+            out += b"\x28" + varint(size)
         out += _mtime_field(mtime_ns)
         if linkname:
             out += field_bytes(7, linkname.encode())

@@ -95,7 +95,7 @@ class _Walker:
                     stat, key = found
                     yield stat if key is None else self._linked(stat, key)
                     quiet = 0
-                    look = stat[1] & MODE_DIR != 0
+                    look = stat.mode & MODE_DIR != 0
                 else:
                     quiet += 1
                     if quiet % _BREATH == 0:

@@ -92,8 +92,8 @@ class Session(Offer):
         """Offer the session for as long as the block lasts.
 
         When the session breaks, the block is cancelled and the cause raised in its place; an error of the block that
-        only follows from it becomes its context. Leaving the block closes the session: half-closes the
-        stream and, where there is a thread, waits for the daemon to do the same and joins it (S12). Handlers still at work are cancelled.
+        only follows from it becomes its context. Leaving the block closes the session: half-closes the stream and, where
+        there is a thread, waits for the daemon to do the same and joins it (S12). Handlers still at work are cancelled.
 
         The daemon does not say when it has seen the session; it waits five seconds for one that it is asked for (T14).
 
