@@ -18,6 +18,7 @@ import pytest
 from pybuildkit.errors import BuildKitError, ConnectError, ConnectionLost, RPCError
 from pybuildkit.rpc import h2 as module
 from pybuildkit.rpc.h2 import H2Channel
+from pybuildkit.rpc.h2call import Call
 from pybuildkit.transport.endpoint import Endpoint
 from pybuildkit.transport.sockets import connect
 from tests.support.h2server import HEADERS, OK, H2Peer, Script, message, serve_h2
@@ -268,6 +269,47 @@ async def test_an_early_error_stops_a_long_request(tmp_path: Path) -> None:
         await until(lambda: bool(peers[0].seen(h2.events.StreamReset)))
         (reset,) = peers[0].seen(h2.events.StreamReset)
         assert reset.error_code == h2.errors.ErrorCodes.NO_ERROR
+
+
+async def parted(channel: H2Channel, patience: float) -> None:
+    """A call that is left to its end."""
+    async with channel.duplex(METHOD) as call:
+        assert isinstance(call, Call)
+        call.post(b"last words")
+        call.post_end()
+        call.part(patience)
+
+
+async def test_a_call_that_is_left_to_its_end(tmp_path: Path) -> None:
+    """S12: the daemon is told of no cancellation, and what it still says is dropped."""
+
+    def nothing(peer: H2Peer, stream: int) -> None:
+        pass
+
+    async with conversation(tmp_path, nothing) as (channel, peers):
+        await parted(channel, 20)
+        await until(lambda: bool(peers and peers[0].seen(h2.events.StreamEnded)))
+        peers[0].answer(peers[0].open[0], b"too late", b"for anybody")
+        link = channel._link
+        assert link is not None
+        await until(lambda: not link.connection.streams)
+        assert not peers[0].seen(h2.events.StreamReset)
+
+
+async def test_a_call_that_is_left_and_does_not_end(tmp_path: Path) -> None:
+    """It is cancelled after all, and not before its time."""
+
+    def nothing(peer: H2Peer, stream: int) -> None:
+        pass
+
+    async with conversation(tmp_path, nothing) as (channel, peers):
+        started = anyio.current_time()
+        await parted(channel, 0.2)
+        await until(lambda: bool(peers and peers[0].seen(h2.events.StreamReset)))
+        assert anyio.current_time() - started >= 0.2
+        (reset,) = peers[0].seen(h2.events.StreamReset)
+        assert reset.error_code == h2.errors.ErrorCodes.CANCEL
+        await parted(channel, 20)  # one under way when the client is closed
 
 
 async def test_metadata_that_the_daemon_does_not_take(tmp_path: Path) -> None:
