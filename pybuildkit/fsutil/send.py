@@ -38,6 +38,15 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 STAT_BATCH = 8 << 10
 """Bytes of STATs between two looks at what is asked for."""
 
+STAT_SHARE = 2 << 10
+"""Bytes of STATs beside each ``SMALL`` of files: about as many entries as files, when they are small."""
+
+AHEAD = 400
+"""Entries that the daemon may have been told beyond the last one it has asked for; with more it is behind."""
+
+CATCH_UP = 256 << 10
+"""Bytes of files beside each ``STAT_SHARE`` while the daemon is behind."""
+
 SMALL = 64 << 10
 """Files up to this size are read at once, and several of them go into one buffer."""
 
@@ -75,7 +84,8 @@ class SendProgress:
 class Sender:
     """Sends a tree.
 
-    STATs and the files asked for take turns. Files are sent one after the other, in the order they were asked for.
+    STATs and the files asked for take turns; while the daemon is behind with the STATs, files go first. Files are sent one
+    after the other, in the order they were asked for.
 
     A file is sent as it was told: with the size of its STAT. If it has grown since, its first part is sent; if it
     has become shorter, or vanished, or can not be opened, the transfer fails and names it (T22). An empty one is not
@@ -100,6 +110,8 @@ class Sender:
         ] = []  # by file id; None for what has no content, or was asked for before
         self._sizes = array("Q")
         self._asked: deque[tuple[int, str]] = deque()
+        self._last_asked = 0
+        self._sent_untold = 0
         self._file: _File | None = None
         self._out = _Output()
         self._closed = False
@@ -139,9 +151,12 @@ class Sender:
         out = self._out
         try:
             while out.size < limit and not self.done:
-                if self._walk is not None and not self._tell():
+                if self._walk is not None and self._entries_due() and not self._tell():
                     break
-                if not self._send_files():
+                before = out.size
+                more = self._send_files()
+                self._sent_untold += out.size - before
+                if not more:
                     # Nothing is asked for: what is told must not wait, since the daemon has more to do with it than we.
                     break
                 if monotonic() - started > PATIENCE:
@@ -188,6 +203,7 @@ class Sender:
         if path is None:
             raise ProtocolError(f"invalid file id {file_id}")  # S49: not told, no content, or asked for twice
         self._paths[file_id] = None
+        self._last_asked = file_id
         self._asked.append((file_id, path))
 
     def _fail(self, error: BuildKitError) -> None:
@@ -202,6 +218,17 @@ class Sender:
 
     # --- what we say ---
 
+    def _entries_due(self) -> bool:
+        """Whether more of the list is to be told now.
+
+        The daemon reads entries and files with one hand, and rests it while it has more entries than it gets done: files
+        that it could have written meanwhile wait behind them.
+        """
+        if not (self._asked or self._file):
+            return True
+        behind = len(self._paths) - self._last_asked > AHEAD
+        return not behind or self._sent_untold >= CATCH_UP
+
     def _tell(self) -> bool:
         """Add a batch of STATs; False when the walk wants a pause."""
         assert self._walk is not None
@@ -210,6 +237,8 @@ class Sender:
         size_told = self._sizes.append
         batch = count = 0
         resting = False
+        share = STAT_SHARE if self._asked or self._file else STAT_BATCH
+        self._sent_untold = 0
         for stat in self._walk:
             if stat is None:
                 resting = True
@@ -222,7 +251,7 @@ class Sender:
             size_told(stat.size)
             count += 1
             batch += size
-            if batch >= STAT_BATCH:
+            if batch >= share:
                 break
         else:
             self._walk = None

@@ -77,6 +77,41 @@ def test_files_come_when_they_are_asked_for() -> None:
     sender.close()
 
 
+def test_files_go_first_while_the_daemon_is_behind_with_the_entries() -> None:
+    """What waits behind entries that the daemon can not take yet is not written meanwhile."""
+    sender = sender_of(MemoryTree({f"{number:05}": bytes(1000) for number in range(3000)}))
+    while sender.progress.entries <= 2 * module.AHEAD:
+        sender.pull(1)
+    told = sender.progress.entries
+    for file_id in range(300):
+        sender.feed(encode_request(file_id))
+    found = []
+    while sender.progress.entries == told:
+        found += packets(sender.pull(1))
+    size = sum(len(packet.data) for packet in found if packet.type == PacketType.DATA)
+    assert size >= module.CATCH_UP - module.SMALL  # and then some of the list, so that it never stands still
+    assert [packet.id for packet in found if packet.type == PacketType.DATA and not packet.data] == list(
+        range(sender.progress.files)
+    )
+    few = module.STAT_SHARE // 10
+    assert told < sender.progress.entries < told + few
+    sender.close()
+
+
+def test_entries_and_files_keep_step_while_the_daemon_is_not_behind() -> None:
+    sender = sender_of(MemoryTree({f"{number:05}": bytes(1000) for number in range(5000)}))
+    asked = 0
+    while sender.pending:
+        sender.pull()
+        for file_id in range(asked, max(asked, sender.progress.entries - 100)):
+            sender.feed(encode_request(file_id))
+        asked = max(asked, sender.progress.entries - 100)
+        if not sender.progress.listed:
+            assert 2 * sender.progress.files > sender.progress.entries - 2 * module.AHEAD
+    assert sender.progress.entries == 5000
+    sender.close()
+
+
 @pytest.mark.parametrize("limit", [1, 1000, 40_000])
 def test_files_and_entries_take_turns(limit: int) -> None:
     """A file asked for does not wait for the list's end, nor the list for the files."""
