@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack
-
-import anyio
-from anyio import to_thread
 
 from pybuildkit.control.calls import INFO, ControlCalls
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
@@ -114,6 +110,8 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         """
         if self._stack is not None:
             raise ConfigError("this client is in use already; make another AsyncClient")
+        import asyncio  # a matter of start-up time: ``Client`` needs it for few of its calls
+
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -136,6 +134,8 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         """Disconnect. Builds under way end with an error; a closed client can be entered again."""
         stack, self._stack, self._channel, self._endpoint = self._stack, None, None, None
         if stack is not None:
+            import anyio
+
             with anyio.CancelScope(shield=True):
                 await stack.aclose()
 
@@ -152,6 +152,8 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         return self._channel
 
     async def _open(self, stack: AsyncExitStack) -> Channel:
+        from anyio import to_thread
+
         from pybuildkit.transport import default_address, dial
 
         address = self._given_address or await to_thread.run_sync(default_address)
@@ -197,6 +199,8 @@ class AsyncClient(ControlCalls, SubrequestCalls):
 
     async def _first_contact(self, channel: Channel) -> None:
         """Ask who is there, so that a wrong address fails here and not in the middle of something."""
+        import anyio
+
         last: ConnectError | None = None
         with anyio.move_on_after(self._timeout) as deadline:
             while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pybuildkit.errors import ConfigError, DefinitionError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pybuildkit.llb import AsyncImageResolver, Definition, State
     from pybuildkit.llb.resolve import ImageQuery, ResolvedImage
 
-__all__ = ["SMALL", "OpenImages", "to_definition", "to_definitions", "without_images"]
+__all__ = ["SMALL", "OpenImages", "definition_now", "to_definition", "to_definitions", "without_images"]
 
 OpenImages: TypeAlias = "Callable[[], AbstractAsyncContextManager[AsyncImageResolver]]"
 """Gets ready to look up images. Only called for a graph that needs it."""
@@ -65,22 +65,36 @@ async def to_definition(target: object, images: OpenImages) -> Definition:
     """
     from anyio import to_thread
 
+    from pybuildkit.llb import Definition
+
+    if isinstance(target, Definition) or (isinstance(target, bytes) and len(target) < _FEW_BYTES):
+        found = definition_now(target)
+    else:
+        found = await to_thread.run_sync(definition_now, target)
+    return found if found is not None else await _with_images(cast("State", target), images)
+
+
+def definition_now(target: object) -> Definition | None:
+    """The definition of a graph, None when images must be looked up for it. Reads Python files for the graph's sources.
+
+    Raises:
+        ConfigError: it is no graph.
+        DefinitionError: the graph can not work.
+    """
     from pybuildkit.llb import Definition, State
 
     if isinstance(target, Definition):
         return target
-    if isinstance(target, bytes) and len(target) < _FEW_BYTES:
-        return Definition.from_bytes(target)
     if isinstance(target, bytes):
-        return await to_thread.run_sync(Definition.from_bytes, target)
+        return Definition.from_bytes(target)
     if not isinstance(target, State):
         raise ConfigError(
             f"a graph can not be {type(target).__name__}: give a State, a Definition or an encoded one"
         )
     try:
-        return await to_thread.run_sync(partial(target.marshal, resolver=_FirstTry()))
+        return target.marshal(resolver=_FirstTry())
     except _ImageNeeded:
-        return await _with_images(target, images)
+        return None
 
 
 async def to_definitions(targets: Mapping[str, object] | None, images: OpenImages) -> dict[str, Definition]:

@@ -75,17 +75,18 @@ async def plan_for(
     return await _in_thread(_planned, target, options, inputs, call)
 
 
-def plan_now(target: object, options: dict[str, Any]) -> SolvePlan:
+def plan_now(target: object, options: dict[str, Any], call: str = "stream") -> SolvePlan:
     """The plan of a build for which no image need be looked up. Blocks on the disk.
 
     Args:
         target: a definition, a directory or tree with a Dockerfile, or None with a frontend.
         options: keyword options as users write them; no inputs and no shared session.
+        call: see ``plan_for``.
 
     Raises:
         ConfigError, DefinitionError: an argument can not work.
     """
-    return _planned(target, _given(options), {}, "stream")
+    return _planned(target, _given(options), {}, call)
 
 
 def _planned(

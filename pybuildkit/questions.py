@@ -1,10 +1,14 @@
-"""The questions as methods of ``AsyncClient``."""
+"""The questions as methods of the clients."""
+
+# ruff: noqa: D102 - the blocking methods have their twins' texts
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
+
+from pybuildkit._portal import borrow_texts
 
 if TYPE_CHECKING:
     from pybuildkit.fsutil import FS
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from pybuildkit.session.carrier import CarrierFactory
     from pybuildkit.subrequests import Answer, Description, Lint, Outline, Targets
 
-__all__ = ["SubrequestCalls"]
+__all__ = ["BlockingSubrequests", "SubrequestCalls"]
 
 
 class SubrequestCalls:
@@ -121,3 +125,44 @@ class SubrequestCalls:
         from pybuildkit.subrequests import Description
 
         return Description.read(await self.ask("frontend.subrequests.describe", path, **options))
+
+
+class BlockingSubrequests:
+    """Questions to the frontend of a Dockerfile directory; ``Client`` has the event loop they run in."""
+
+    @property
+    def _twin(self) -> Any:
+        raise NotImplementedError
+
+    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    def ask(
+        self,
+        request: str,
+        path: str | os.PathLike[str] | FS = ".",
+        **options: Unpack[BuildOptions],
+    ) -> Answer:
+        found: Answer = self._call(self._twin.ask, request, path, **options)
+        return found
+
+    def check(self, path: str | os.PathLike[str] | FS = ".", **options: Unpack[BuildOptions]) -> Lint:
+        found: Lint = self._call(self._twin.check, path, **options)
+        return found
+
+    def outline(self, path: str | os.PathLike[str] | FS = ".", **options: Unpack[BuildOptions]) -> Outline:
+        found: Outline = self._call(self._twin.outline, path, **options)
+        return found
+
+    def targets(self, path: str | os.PathLike[str] | FS = ".", **options: Unpack[BuildOptions]) -> Targets:
+        found: Targets = self._call(self._twin.targets, path, **options)
+        return found
+
+    def describe(
+        self, path: str | os.PathLike[str] | FS = ".", **options: Unpack[BuildOptions]
+    ) -> Description:
+        found: Description = self._call(self._twin.describe, path, **options)
+        return found
+
+
+borrow_texts(BlockingSubrequests, SubrequestCalls)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
-from pybuildkit._portal import borrow_texts, pull
-from pybuildkit._portal import call_in as call_in
-from pybuildkit.build import Build
+from pybuildkit._portal import borrow_texts, call_in, pull
 from pybuildkit.client import CONNECT_TIMEOUT, AsyncClient, Transport
 from pybuildkit.control.blocking import BlockingControl
 from pybuildkit.errors import ConfigError
-from pybuildkit.events import Event, SolveStatus
-from pybuildkit.result import Result
-from pybuildkit.subrequests.blocking import BlockingSubrequests
+from pybuildkit.questions import BlockingSubrequests
 
 if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+    from pybuildkit.build import Build
+    from pybuildkit.direct.builds import DirectBuilds
+    from pybuildkit.events import Event, SolveStatus
     from pybuildkit.fsutil import FS
     from pybuildkit.gateway.blocking import BlockingGateway
     from pybuildkit.options import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         StreamOptions,
     )
     from pybuildkit.registry import AuthLike
+    from pybuildkit.result import Result
     from pybuildkit.shared import SharedSession
     from pybuildkit.tls import TLS
 
@@ -39,12 +40,17 @@ __all__ = ["BlockingBuild", "Client"]
 
 
 class Client(BlockingControl, BlockingSubrequests):
-    """A client of one buildkitd that blocks; its event loop runs in a thread of its own.
+    """A client of one buildkitd that blocks.
 
     Works where an event loop runs already (notebooks, tests). Threads may share it::
 
         with Client() as buildkit:
             result = buildkit.build(".", outputs=Local("out"), progress="plain")
+
+    ``solve()`` and ``build()`` are done by the thread that calls them, each on a connection that no other build uses, where
+    nothing else is asked for (by ``tls``, ``own_session`` or ``transport``) and every connection to the address reaches the
+    same daemon. All the rest, and the coroutines among what the daemon asks for, runs in an event loop, in a thread that is
+    started when there is a need for it.
 
     The arguments are those of ``AsyncClient``.
     """
@@ -69,16 +75,28 @@ class Client(BlockingControl, BlockingSubrequests):
             auth=auth,
             transport=transport,
         )
+        self._given_address = address
+        self._timeout = timeout
+        self._wait = wait
+        self._plain = tls is None and own_session is None and transport is None
+        self._lock = threading.RLock()
         self._stack: ExitStack | None = None
+        self._builds: DirectBuilds | None = None
         self._portal: BlockingPortal | None = None
+        self._twin_connected = False
 
     def __enter__(self) -> Self:
-        if self._stack is not None:
-            raise ConfigError("this client is in use already; make another Client")
-        with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal("asyncio"))
-            stack.enter_context(self._portal.wrap_async_context_manager(self._client))
-            self._stack = stack.pop_all()
+        with self._lock:
+            if self._stack is not None:
+                raise ConfigError("this client is in use already; make another Client")
+            self._stack = ExitStack()
+        try:
+            self._builds = self._open_builds()
+            if self._builds is None:
+                self._running()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -87,25 +105,64 @@ class Client(BlockingControl, BlockingSubrequests):
         self.close()
 
     def close(self) -> None:
-        """Disconnect, and stop the private daemon if there is one."""
-        stack, self._stack = self._stack, None
+        """Disconnect, and stop the private daemon if there is one. Builds under way end with an error."""
+        with self._lock:
+            stack, self._stack = self._stack, None
+            builds, self._builds = self._builds, None
+            self._portal = None
+            self._twin_connected = False
+        if builds is not None:
+            builds.close()
         if stack is not None:
             stack.close()
-        self._portal = None
 
     @property
     def address(self) -> str:
         """The daemon's address, once connected."""
-        return self._client.address
+        builds = self._builds
+        return self._client.address if builds is None else builds.address
 
     @property
     def _twin(self) -> AsyncClient:
         return self._client
 
+    def _open_builds(self) -> DirectBuilds | None:
+        """What does builds without an event loop; None where that is not possible."""
+        if not self._plain:
+            return None
+        from pybuildkit.transport import default_address, parse_address, translate
+
+        address = self._given_address or default_address()
+        endpoint = translate(parse_address(address), address) if address else None
+        if address is None or endpoint is None or not endpoint.one_daemon:
+            return None
+        from pybuildkit.direct.builds import DirectBuilds
+
+        builds = DirectBuilds(endpoint, timeout=self._timeout, wait=self._wait, portal=self._loop)
+        # Whatever becomes of the environment and the usual sockets, both speak to the same daemon.
+        self._client._given_address = address  # noqa: SLF001 - its twin
+        return builds
+
+    def _loop(self) -> BlockingPortal:
+        """The event loop, started by the first who needs it."""
+        with self._lock:
+            if self._stack is None:
+                raise ConfigError("this client is not connected; use it inside `with Client() as buildkit:`")
+            if self._portal is None:
+                from anyio.from_thread import start_blocking_portal
+
+                self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+            return self._portal
+
     def _running(self) -> BlockingPortal:
-        if self._portal is None:
-            raise ConfigError("this client is not connected; use it inside `with Client() as buildkit:`")
-        return self._portal
+        """The event loop, with the connected ``AsyncClient`` in it."""
+        with self._lock:
+            portal = self._loop()
+            if not self._twin_connected:
+                assert self._stack is not None
+                self._stack.enter_context(portal.wrap_async_context_manager(self._client))
+                self._twin_connected = True
+            return portal
 
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run a coroutine function in the loop's thread; Ctrl-C here cancels it there."""
@@ -113,6 +170,15 @@ class Client(BlockingControl, BlockingSubrequests):
 
     def _pull(self, source: AsyncIterator[Any]) -> Iterator[Any]:
         return pull(self._running(), source)
+
+    def _run(self, call: str, target: object, options: dict[str, Any]) -> Result:
+        builds = self._builds
+        if builds is not None:
+            found = builds.run(target, self._client._with_auth(options), call)  # noqa: SLF001 - its twin
+            if found is not None:
+                return found
+        result: Result = self._call(getattr(self._client, call), target, **options)
+        return result
 
     def solve(
         self,
@@ -123,14 +189,10 @@ class Client(BlockingControl, BlockingSubrequests):
         inputs: Mapping[str, SolveTarget] | None = None,
         **options: Unpack[SolveOptions],
     ) -> Result:
-        result: Result = self._call(
-            self._client.solve, target, frontend=frontend, attrs=attrs, inputs=inputs, **options
-        )
-        return result
+        return self._run("solve", target, {**options, "frontend": frontend, "attrs": attrs, "inputs": inputs})
 
     def build(self, path: str | os.PathLike[str] | FS = ".", **options: Unpack[BuildOptions]) -> Result:
-        result: Result = self._call(self._client.build, path, **options)
-        return result
+        return self._run("build", path, dict(options))
 
     @contextmanager
     def stream(

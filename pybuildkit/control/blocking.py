@@ -1,25 +1,23 @@
-"""The blocking twins of what is in ``calls``, ``records`` and ``content``: same names, same arguments."""
+"""The blocking twin of what is in ``calls``: same names, same arguments."""
 
 # ruff: noqa: D102 - methods have their twins' texts
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit._portal import borrow_texts
 from pybuildkit.control.calls import ControlCalls
-from pybuildkit.control.content import READ_LIMIT, Content
-from pybuildkit.control.records import History
 
 if TYPE_CHECKING:
-    from pybuildkit.events import Event, SolveStatus
-    from pybuildkit.history import HistoryError, HistoryEvent, HistoryRecord
+    from datetime import timedelta
+
+    from pybuildkit.control.blockingrecords import BlockingContent, BlockingHistory
     from pybuildkit.usage import UsageRecord
     from pybuildkit.workers import Info, Worker
 
-__all__ = ["BlockingContent", "BlockingControl", "BlockingHistory"]
+__all__ = ["BlockingControl"]
 
 
 class BlockingControl:
@@ -96,96 +94,16 @@ class BlockingControl:
     @property
     def history(self) -> BlockingHistory:
         """Build history: records, logs, traces, and what can be done with them."""
+        from pybuildkit.control.blockingrecords import BlockingHistory
+
         return BlockingHistory(self)
 
     @property
     def content(self) -> BlockingContent:
         """Blobs of the daemon's store, by digest."""
+        from pybuildkit.control.blockingrecords import BlockingContent
+
         return BlockingContent(self)
 
 
-class BlockingHistory:
-    """``client.history`` of a blocking client; see ``History``."""
-
-    def __init__(self, control: BlockingControl) -> None:
-        self._control = control
-        self._call = control._call  # noqa: SLF001 - one module
-        self._pull = control._pull  # noqa: SLF001
-
-    @property
-    def _twin(self) -> History:
-        return self._control._twin.history  # noqa: SLF001
-
-    def list(
-        self, *, filters: str | Iterable[str] = (), limit: int = 0, active_only: bool = False
-    ) -> tuple[HistoryRecord, ...]:
-        records: tuple[HistoryRecord, ...] = self._call(
-            self._twin.list, filters=filters, limit=limit, active_only=active_only
-        )
-        return records
-
-    def get(self, ref: str) -> HistoryRecord:
-        record: HistoryRecord = self._call(self._twin.get, ref)
-        return record
-
-    def follow(self, ref: str = "", *, active_only: bool = False) -> Iterator[HistoryEvent]:
-        return self._pull(self._twin.follow(ref, active_only=active_only))
-
-    def logs(self, ref: str) -> Iterator[SolveStatus]:
-        return self._pull(self._twin.logs(ref))
-
-    def events(self, ref: str) -> Iterator[Event]:
-        return self._pull(self._twin.events(ref))
-
-    def error(self, ref: str) -> HistoryError | None:
-        error: HistoryError | None = self._call(self._twin.error, ref)
-        return error
-
-    def trace(self, ref: str) -> bytes:
-        trace: bytes = self._call(self._twin.trace, ref)
-        return trace
-
-    def pin(self, ref: str) -> None:
-        self._call(self._twin.pin, ref)
-
-    def unpin(self, ref: str) -> None:
-        self._call(self._twin.unpin, ref)
-
-    def finalize(self, ref: str) -> None:
-        self._call(self._twin.finalize, ref)
-
-    def delete(self, ref: str) -> None:
-        self._call(self._twin.delete, ref)
-
-    def prune(self, *, filters: str | Iterable[str] = ()) -> tuple[HistoryRecord, ...]:
-        records: tuple[HistoryRecord, ...] = self._call(self._twin.prune, filters=filters)
-        return records
-
-
-class BlockingContent:
-    """``client.content`` of a blocking client; see ``Content``."""
-
-    def __init__(self, control: BlockingControl) -> None:
-        self._control = control
-        self._call = control._call  # noqa: SLF001
-        self._pull = control._pull  # noqa: SLF001
-
-    @property
-    def _twin(self) -> Content:
-        return self._control._twin.content  # noqa: SLF001
-
-    def size(self, digest: str) -> int:
-        size: int = self._call(self._twin.size, digest)
-        return size
-
-    def stream(self, digest: str) -> Iterator[bytes]:
-        return self._pull(self._twin.stream(digest))
-
-    def read(self, digest: str, *, limit: int = READ_LIMIT) -> bytes:
-        data: bytes = self._call(self._twin.read, digest, limit=limit)
-        return data
-
-
 borrow_texts(BlockingControl, ControlCalls)
-borrow_texts(BlockingHistory, History)
-borrow_texts(BlockingContent, Content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pybuildkit.control.solve import SOLVE, SolveRequest, decode_response
 from pybuildkit.control.status import STATUS, decode_status_response, encode_status_request
@@ -22,6 +22,9 @@ from pybuildkit.session.server import Server
 from pybuildkit.session.socketcarrier import SocketCarrier
 from pybuildkit.session.watch import BEAT, Watcher
 from pybuildkit.tracing import trace_headers
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 __all__ = ["DirectBuild", "DirectPlan", "Spectator"]
 
@@ -80,12 +83,21 @@ class DirectBuild:
         channel: to the daemon; nothing else may use it meanwhile.
         plan: what to build.
         spectator: is told of the progress.
+        portal: the event loop for coroutines that the daemon asks for; one of the build's own by default.
     """
 
-    def __init__(self, channel: DirectChannel, plan: DirectPlan, spectator: Spectator) -> None:
+    def __init__(
+        self,
+        channel: DirectChannel,
+        plan: DirectPlan,
+        spectator: Spectator,
+        *,
+        portal: Callable[[], BlockingPortal] | None = None,
+    ) -> None:
         self._channel = channel
         self._plan = plan
         self._spectator = spectator
+        self._portal = portal
         self._progress = Progress()
         self._notes: deque[str] = deque()
         self._cancelled = False
@@ -158,7 +170,7 @@ class DirectBuild:
         """Why it went badly; None when there is an answer, or it was cancelled."""
         failures: deque[tuple[str, BaseException]] = deque(maxlen=MAX_FAILURES)
         offer, channel = self._plan.offer, self._channel
-        handlers = HandlerLoop(lambda function: driver.post(function), failures)
+        handlers = HandlerLoop(lambda function: driver.post(function), failures, self._portal)
         carrier = _Carrier(channel, offer, lambda: self._look(solve, driver, watcher))
         driver = Driver(carrier, Server(offer.machines(handlers), failures), lambda: None)
         watcher = Watcher(driver, offer.health_timeout)

@@ -81,6 +81,14 @@ class DirectChannel:
         """The ``:authority`` of calls (C41)."""
         return self._endpoint.authority or self._endpoint.host_port or "localhost"
 
+    @property
+    def usable(self) -> bool:
+        """Nothing is under way, and the daemon has not closed the connection or said that it will."""
+        self.way.read()
+        self.way.flush()
+        connection = self.way.connection
+        return not self.way.lost and connection.goaway is None and not connection.streams
+
     def start(
         self, method: str, request: bytes, took: Callable[[bytes], object], *, timeout: float | None = None
     ) -> DirectCall:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pybuildkit.session.calls import AsyncHandler, Call, Chooser, Machine, MachineFactory
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
+    from anyio.from_thread import BlockingPortal
 
     from pybuildkit.session.bridge import Bridge
 
@@ -25,15 +28,18 @@ class HandlerLoop:
     Args:
         post: hands a function to the session's thread.
         failures: takes what handlers raise, with the method.
+        portal: gives a running event loop to use, instead of a new one.
     """
 
     def __init__(
         self,
         post: Callable[[Callable[[], None]], None],
         failures: deque[tuple[str, BaseException]],
+        portal: Callable[[], BlockingPortal] | None = None,
     ) -> None:
         self._post = post
         self._failures = failures
+        self._portal = portal
         self._stack = ExitStack()
         self._bridge: Bridge | None = None
 
@@ -61,20 +67,29 @@ class HandlerLoop:
     def _running(self) -> Bridge:
         bridge = self._bridge
         if bridge is None:
-            from anyio.from_thread import start_blocking_portal
-
-            portal = self._stack.enter_context(start_blocking_portal("asyncio"))
-            future, bridge = portal.start_task(self._serve)
+            portal = self._portal() if self._portal is not None else self._new_portal()
+            ended = threading.Event()
+            future, bridge = portal.start_task(partial(self._serve, ended))
             self._bridge = bridge
-            self._stack.callback(portal.call, future.cancel)
+            # Not only cancelled: when the build is over, its handlers are.
+            self._stack.callback(ended.wait)
+            self._stack.callback(future.cancel)
         return bridge
 
-    async def _serve(self, *, task_status: TaskStatus[Bridge]) -> None:
+    def _new_portal(self) -> BlockingPortal:
+        from anyio.from_thread import start_blocking_portal
+
+        return self._stack.enter_context(start_blocking_portal("asyncio"))
+
+    async def _serve(self, ended: threading.Event, *, task_status: TaskStatus[Bridge]) -> None:
         import anyio
 
         from pybuildkit.session.bridge import Bridge
 
-        async with anyio.create_task_group() as tasks:
-            bridge = Bridge(tasks, self._post, self._failures)
-            task_status.started(bridge)
-            await bridge.serve()
+        try:
+            async with anyio.create_task_group() as tasks:
+                bridge = Bridge(tasks, self._post, self._failures)
+                task_status.started(bridge)
+                await bridge.serve()
+        finally:
+            ended.set()

@@ -100,9 +100,11 @@ class Driver:
         except ProtocolError as exc:
             self.error = exc
             self._say_goodbye()
-        except BaseException as exc:  # noqa: BLE001 - nobody else would hear of it
+        except BaseException as exc:
             self.error = SessionError(f"the session's thread failed: {type(exc).__name__}: {exc}")
             self.error.__cause__ = exc
+            if self._thread is None and not isinstance(exc, Exception):
+                raise  # Ctrl-C, in the thread of a user who waits for the build
         finally:
             self._server.abandon()
             self._carrier.close()

@@ -11,7 +11,7 @@ import pytest
 
 import pybuildkit
 from pybuildkit import AsyncClient, Client
-from pybuildkit.control.blocking import BlockingContent, BlockingHistory
+from pybuildkit.control.blockingrecords import BlockingContent, BlockingHistory
 from pybuildkit.control.content import Content
 from pybuildkit.control.records import History
 from pybuildkit.gateway import Container, GatewayBuild, Process, Reference

@@ -1,0 +1,209 @@
+"""Builds of a blocking client, each in the thread that asks for it: no event loop, a connection for each build under way."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pybuildkit.direct.build import DirectBuild, Spectator
+from pybuildkit.direct.channel import DirectChannel, open_channel
+from pybuildkit.errors import BuildKitError, ConfigError
+from pybuildkit.planning import is_graph, plan_now
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+    from pybuildkit.events import SolveStatus
+    from pybuildkit.plan import SolvePlan
+    from pybuildkit.result import Result
+    from pybuildkit.transport.endpoint import Endpoint
+    from pybuildkit.ui import Display
+
+__all__ = ["DirectBuilds"]
+
+_IN_A_LOOP = ("session", "inputs", "uploads", "late_outputs", "on_exported")
+"""Options whose values live in an event loop, or are asked there."""
+
+_IDLE = 4
+"""Connections that are kept for the next builds."""
+
+
+class DirectBuilds:
+    """Runs builds on a daemon. Threads may share it; close it in the end.
+
+    Args:
+        endpoint: where the daemon listens; every connection must reach the same one.
+        timeout: seconds to wait for a new connection's first answer.
+        wait: keep trying for so long while nobody listens.
+        portal: the event loop where the coroutines run that the daemon asks for.
+
+    Raises:
+        ConnectError: nobody listens, or it is no daemon.
+        ConnectTimeout: nobody answered in time.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, *, timeout: float, wait: bool, portal: Callable[[], BlockingPortal]
+    ) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._portal = portal
+        self._lock = threading.Lock()
+        self._running: set[DirectBuild] = set()
+        self._closed = False
+        self._idle = [open_channel(endpoint, timeout=timeout, wait=wait)]
+
+    @property
+    def address(self) -> str:
+        """The address as the user gave it."""
+        return self._endpoint.address
+
+    def run(self, target: object, options: Mapping[str, Any], call: str) -> Result | None:
+        """Run a build to its end.
+
+        Args:
+            target: what the client's method takes.
+            options: keyword options as users write them, with what opens registries.
+            call: the method's name.
+
+        Returns:
+            The result; None when the build needs an event loop: nothing has happened then.
+
+        Raises:
+            ConfigError, DefinitionError: an argument can not work; nothing was sent.
+            BuildError, SessionError, RPCError: see ``DirectBuild.run``.
+        """
+        if _needs_loop(options):
+            return None
+        spectator = _spectator(options.get("progress"))
+        plan = _planned(target, {key: value for key, value in options.items() if key != "progress"}, call)
+        if plan is None:
+            return None
+        try:
+            return self._run(plan, spectator)
+        finally:
+            spectator.done()
+
+    def _run(self, plan: SolvePlan, spectator: _Watching) -> Result:
+        channel = self._take()
+        build = DirectBuild(channel, plan, spectator, portal=self._portal)
+        try:
+            self._begin(build)
+            result = build.run()
+        except BuildKitError:
+            self._give_back(channel)
+            raise
+        except BaseException:
+            channel.close()  # left in the middle of something
+            raise
+        finally:
+            self._running.discard(build)
+        self._give_back(channel)
+        return result
+
+    def _begin(self, build: DirectBuild) -> None:
+        with self._lock:
+            if self._closed:
+                raise ConfigError("this client was closed while a build began; begin it inside the `with`")
+            self._running.add(build)
+
+    def _take(self) -> DirectChannel:
+        """A connection that works, or did a moment ago."""
+        while True:
+            with self._lock:
+                channel = self._idle.pop() if self._idle else None
+            if channel is None:
+                return open_channel(self._endpoint, timeout=self._timeout)
+            if channel.usable:
+                return channel
+            channel.close()
+
+    def _give_back(self, channel: DirectChannel) -> None:
+        """Keep a connection if it is of more use."""
+        with self._lock:
+            keep = not self._closed and channel.usable and len(self._idle) < _IDLE
+            if keep:
+                self._idle.append(channel)
+        if not keep:
+            channel.close()
+
+    def close(self) -> None:
+        """Cancel the builds under way, and close the connections that are not in use; the others close with their builds."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            running = list(self._running)
+        for channel in idle:
+            channel.close()
+        for build in running:
+            build.cancel(grace=0)
+
+
+def _needs_loop(options: Mapping[str, Any]) -> bool:
+    if any(options.get(key) for key in _IN_A_LOOP) or callable(options.get("source_policy")):
+        return True
+    return "opentelemetry.trace" in sys.modules  # spans are recorded where the calls of an event loop are
+
+
+def _planned(target: object, options: dict[str, Any], call: str) -> SolvePlan | None:
+    if is_graph(target) and call != "build":
+        from pybuildkit.marshalling import definition_now
+
+        target = definition_now(target)
+        if target is None:
+            return None
+    plan = plan_now(target, options, call)
+    return None if plan.hides else plan
+
+
+class _Watching(Spectator):
+    """Shows nothing."""
+
+    def update(self, status: SolveStatus) -> None:
+        pass
+
+    def refresh(self) -> None:
+        pass
+
+    def done(self) -> None:
+        """The build has ended."""
+
+
+class _Telling(_Watching):
+    """Tells a function."""
+
+    def __init__(self, listener: Callable[[SolveStatus], object]) -> None:
+        self._listener = listener
+
+    def update(self, status: SolveStatus) -> None:
+        self._listener(status)
+
+
+class _Showing(_Watching):
+    """Shows a build on a display."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def update(self, status: SolveStatus) -> None:
+        self._display.update(status)
+
+    def refresh(self) -> None:
+        self._display.refresh()
+
+    def done(self) -> None:
+        self._display.done()
+
+
+def _spectator(progress: Any) -> _Watching:
+    if progress is None:
+        return _Watching()
+    if isinstance(progress, str):
+        from pybuildkit.ui import open_display
+
+        return _Showing(open_display(progress))
+    if callable(progress):
+        return _Telling(progress)
+    raise ConfigError(f"progress={progress!r} is neither a mode, as 'plain', nor a function")
