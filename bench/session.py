@@ -1,8 +1,8 @@
 """What a build sends and receives, beside buildctl: ``python -m bench.session [--rounds 5] [--disk] [--scale 1] [ROW ...]``.
 
-Whole processes on one daemon, in turn: our command line as it is; the same with an event loop, as the library works, and
-the session on a connection of its own; the same on the shared connection (as behind a balancer); and buildctl. Cold means that the daemon has nothing of the
-tree: before each run it forgets what the last one left. Rows by name: cold, unchanged, changed, big, middle, export,
+Whole processes on one daemon, in turn: our command line; a program with ``Client``; one with ``AsyncClient``, the session on a
+connection of its own; the same on the shared connection (as behind a balancer); and buildctl. Cold means that the daemon has
+nothing of the tree: before each run it forgets what the last one left. Rows by name: cold, unchanged, changed, big, middle, export,
 tar, contexts.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.pairs import Row, print_table, take_turns
 from bench.setting import running_daemon, workspace
-from bench.sides import BUILDCTL, DIRECT, OWN, SHARED, Daemon, context_flags
+from bench.sides import BUILDCTL, OURS, Daemon, context_flags
 from bench.trees import change_files, many_files, one_file
 
 
@@ -158,7 +158,7 @@ def main() -> None:
         for name in args.rows or NAMES:
             rows.append(getattr(measure, name)())
             row = rows[-1]
-            ratios = ", ".join(f"{row.ratio(side):.2f}" for side in (DIRECT, OWN, SHARED))
+            ratios = ", ".join(f"{row.ratio(side):.2f}" for side in OURS)
             print(f"{row.name}: {ratios} of {BUILDCTL}", flush=True)
     print_table(f"The session, daemon {'on disk' if args.disk else 'in memory'}", rows)
 

@@ -1,4 +1,4 @@
-"""The sides of a comparison: our command line, with its session carried in three ways, and buildctl, on one daemon."""
+"""The sides of a comparison: our command line, a program for each way to use the library, and buildctl, on one daemon."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from functools import partial
 from pathlib import Path
 
 from bench.pairs import Figures, Side, run
-from bench.setting import daemon_pid, python_environment, tool
+from bench.setting import ROOT, daemon_pid, python_environment, tool
 from pybuildkit.daemon import Buildkitd
 
-__all__ = ["BUILDCTL", "DIRECT", "OWN", "SHARED", "Daemon", "context_flags"]
+__all__ = ["BLOCKING", "BUILDCTL", "COMMAND", "OURS", "OWN", "SHARED", "Daemon", "context_flags"]
 
-DIRECT = "ours"
-"""As users run it: no event loop, everything on one connection."""
+COMMAND = "command line"
+"""No event loop, everything on one connection."""
 
-OWN = "own connection"
-"""With an event loop, as the library works: the session on a connection of its own, in a thread."""
+BLOCKING = "Client"
+"""A program with the blocking client: likewise."""
 
-SHARED = "shared connection"
+OWN = "AsyncClient, own"
+"""A program with an event loop: the session on a connection of its own, in a thread."""
+
+SHARED = "AsyncClient, shared"
 """Likewise, the session on the connection of the solve, as behind a balancer."""
 
 BUILDCTL = "buildctl"
 
-_OWN_SESSION = {DIRECT: "", OWN: "1", SHARED: "0"}
+_KINDS = {BLOCKING: "blocking", OWN: "own", SHARED: "shared"}
+
+OURS = (COMMAND, *_KINDS)
+"""All but buildctl."""
 
 
 class Daemon:
@@ -39,18 +45,20 @@ class Daemon:
         """Remove all that the daemon has kept."""
         self._buildctl("prune", "--all")
 
-    def sides(
-        self, flags: Callable[[], Sequence[str]], *, carriers: Sequence[str] = (DIRECT, OWN, SHARED)
-    ) -> dict[str, Side]:
+    def sides(self, flags: Callable[[], Sequence[str]]) -> dict[str, Side]:
         """The same flags for all sides; they are asked for anew for each run."""
-        found: dict[str, Side] = {carrier: partial(self._ours, flags, carrier) for carrier in carriers}
+        found: dict[str, Side] = {COMMAND: partial(self._command, flags)}
+        found |= {name: partial(self._program, flags, kind) for name, kind in _KINDS.items()}
         found[BUILDCTL] = partial(self._theirs, flags)
         return found
 
-    def _ours(self, flags: Callable[[], Sequence[str]], carrier: str) -> Figures:
-        env = {**python_environment(), "PYBUILDKIT_OWN_SESSION": _OWN_SESSION[carrier]}
-        command = [sys.executable, "-m", "pybuildkit", "--addr", self._address, "solve"]
-        return run([*command, "--progress=quiet", *flags()], daemon=self._pid, env=env)
+    def _command(self, flags: Callable[[], Sequence[str]]) -> Figures:
+        command = [sys.executable, "-m", "pybuildkit", "--addr", self._address, "solve", "--progress=quiet"]
+        return run([*command, *flags()], daemon=self._pid, env=python_environment())
+
+    def _program(self, flags: Callable[[], Sequence[str]], kind: str) -> Figures:
+        command = [sys.executable, str(ROOT / "bench" / "program.py"), kind, self._address]
+        return run([*command, *flags()], daemon=self._pid, env=python_environment())
 
     def _theirs(self, flags: Callable[[], Sequence[str]]) -> Figures:
         command = [tool("buildctl"), "--addr", self._address, "build", "--progress=quiet"]
