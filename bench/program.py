@@ -30,7 +30,7 @@ def blocking(address: str, flags: list[str]) -> None:
         client.solve(**options(flags))
 
 
-def waiting(address: str, flags: list[str], *, own_session: bool) -> None:
+def waiting(address: str, flags: list[str], *, own_session: bool | None) -> None:
     """With one."""
     import asyncio
 
@@ -48,4 +48,4 @@ if __name__ == "__main__":
     if kind == "blocking":
         blocking(address, flags)
     else:
-        waiting(address, flags, own_session=kind == "own")
+        waiting(address, flags, own_session=False if kind == "shared" else None)

@@ -1,7 +1,7 @@
 """What a build sends and receives, beside buildctl: ``python -m bench.session [--rounds 5] [--disk] [--scale 1] [ROW ...]``.
 
-Whole processes on one daemon, in turn: our command line; a program with ``Client``; one with ``AsyncClient``, the session on a
-connection of its own; the same on the shared connection (as behind a balancer); and buildctl. Cold means that the daemon has
+Whole processes on one daemon, in turn: our command line; a program with ``Client``; one with ``AsyncClient``; the
+same with everything on one connection of the client's (as behind a balancer); and buildctl. Cold means that the daemon has
 nothing of the tree: before each run it forgets what the last one left. Rows by name: cold, unchanged, changed, big, middle, export,
 tar, contexts.
 """

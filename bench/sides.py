@@ -12,7 +12,7 @@ from bench.pairs import Figures, Side, run
 from bench.setting import ROOT, daemon_pid, python_environment, tool
 from pybuildkit.daemon import Buildkitd
 
-__all__ = ["BLOCKING", "BUILDCTL", "COMMAND", "OURS", "OWN", "SHARED", "Daemon", "context_flags"]
+__all__ = ["BLOCKING", "BUILDCTL", "COMMAND", "OURS", "SHARED", "WAITING", "Daemon", "context_flags"]
 
 COMMAND = "command line"
 """No event loop, everything on one connection."""
@@ -20,15 +20,15 @@ COMMAND = "command line"
 BLOCKING = "Client"
 """A program with the blocking client: likewise."""
 
-OWN = "AsyncClient, own"
-"""A program with an event loop: the session on a connection of its own, in a thread."""
+WAITING = "AsyncClient"
+"""A program with an event loop, which waits for the thread that does the build."""
 
 SHARED = "AsyncClient, shared"
-"""Likewise, the session on the connection of the solve, as behind a balancer."""
+"""Likewise, the session on the connection of the client, as behind a balancer."""
 
 BUILDCTL = "buildctl"
 
-_KINDS = {BLOCKING: "blocking", OWN: "own", SHARED: "shared"}
+_KINDS = {BLOCKING: "blocking", WAITING: "waiting", SHARED: "shared"}
 
 OURS = (COMMAND, *_KINDS)
 """All but buildctl."""

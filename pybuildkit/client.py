@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack
 
+from pybuildkit._shielding import shield
 from pybuildkit.control.calls import INFO, ControlCalls
 from pybuildkit.errors import ConfigError, ConnectError, ConnectTimeout, Unsupported
 from pybuildkit.questions import SubrequestCalls
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from pybuildkit.build import Build
+    from pybuildkit.direct.inthreads import BuildsInThreads
     from pybuildkit.fsutil import FS
     from pybuildkit.gateway import GatewayBuild
     from pybuildkit.llb import AsyncImageResolver
@@ -98,6 +100,7 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         self._channel: Channel | None = None
         self._endpoint: Endpoint | None = None
         self._carrier: CarrierFactory | None = None
+        self._threads: BuildsInThreads | None = None
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -133,10 +136,9 @@ class AsyncClient(ControlCalls, SubrequestCalls):
     async def aclose(self) -> None:
         """Disconnect. Builds under way end with an error; a closed client can be entered again."""
         stack, self._stack, self._channel, self._endpoint = self._stack, None, None, None
+        self._threads = None
         if stack is not None:
-            import anyio
-
-            with anyio.CancelScope(shield=True):
+            with shield():
                 await stack.aclose()
 
     @property
@@ -152,11 +154,11 @@ class AsyncClient(ControlCalls, SubrequestCalls):
         return self._channel
 
     async def _open(self, stack: AsyncExitStack) -> Channel:
-        from anyio import to_thread
+        import asyncio
 
         from pybuildkit.transport import default_address, dial
 
-        address = self._given_address or await to_thread.run_sync(default_address)
+        address = self._given_address or await asyncio.to_thread(default_address)
         if address is None:
             from pybuildkit.daemon import Buildkitd
 
@@ -171,6 +173,11 @@ class AsyncClient(ControlCalls, SubrequestCalls):
 
         channel = TracedChannel(self._make_channel(endpoint, address))
         stack.push_async_callback(channel.aclose)
+        if self._carrier is not None and self._own_session is None and self._transport is None:
+            from pybuildkit.direct.inthreads import BuildsInThreads
+
+            self._threads = BuildsInThreads(endpoint, timeout=self._timeout)
+            stack.callback(self._threads.close)
         return channel
 
     def _make_channel(self, endpoint: Endpoint, address: str) -> Channel:
@@ -199,28 +206,32 @@ class AsyncClient(ControlCalls, SubrequestCalls):
 
     async def _first_contact(self, channel: Channel) -> None:
         """Ask who is there, so that a wrong address fails here and not in the middle of something."""
-        import anyio
+        import asyncio
 
         last: ConnectError | None = None
-        with anyio.move_on_after(self._timeout) as deadline:
-            while True:
-                try:
-                    await channel.unary(INFO)
-                except Unsupported:  # C44: a daemon before 0.11 is a daemon too
-                    return
-                except ConnectError as exc:
-                    last = self._explained(exc)
-                    if not self._wait:
-                        raise last from None
-                    await anyio.sleep(0.1)
-                else:
-                    return
-        if deadline.cancelled_caught:
-            reason = f": {last}" if last else ""
-            raise ConnectTimeout(
-                f"buildkitd at {channel.address} did not answer within {self._timeout:g} s{reason}",
-                address=channel.address,
-            )
+        limit = asyncio.timeout(self._timeout)
+        try:
+            async with limit:
+                while True:
+                    try:
+                        await channel.unary(INFO)
+                    except Unsupported:  # C44: a daemon before 0.11 is a daemon too
+                        return
+                    except ConnectError as exc:
+                        last = self._explained(exc)
+                        if not self._wait:
+                            raise last from None
+                        await asyncio.sleep(0.1)
+                    else:
+                        return
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        reason = f": {last}" if last else ""
+        raise ConnectTimeout(
+            f"buildkitd at {channel.address} did not answer within {self._timeout:g} s{reason}",
+            address=channel.address,
+        )
 
     def _explained(self, error: ConnectError) -> ConnectError:
         trouble = self._endpoint.trouble() if self._endpoint is not None else ""
@@ -382,12 +393,16 @@ class AsyncClient(ControlCalls, SubrequestCalls):
 
     async def _run(self, target: object, options: dict[str, Any], call: str) -> Result:
         """Plan, run, and show progress meanwhile."""
-        from pybuildkit.build import run_alone, run_build
-        from pybuildkit.planning import plan_for
-
         channel = self._connected()
         options = self._with_auth(options)
         progress: Any = options.pop("progress", None)
+        if progress is None and self._threads is not None:
+            found = await self._threads.run(target, options, call)
+            if found is not None:
+                return found
+        from pybuildkit.build import run_alone, run_build
+        from pybuildkit.planning import plan_for
+
         display = listener = None
         if isinstance(progress, str):
             from pybuildkit.ui import open_display

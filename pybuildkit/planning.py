@@ -32,6 +32,7 @@ __all__ = [
     "graph_build",
     "graph_locals",
     "is_graph",
+    "is_quick",
     "plan_for",
     "plan_now",
     "session_ingredients",
@@ -97,6 +98,11 @@ def _planned(
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None and value != ""}
+
+
+def is_quick(target: object, options: Mapping[str, Any], call: str) -> bool:
+    """Whether a build is planned, as far as its options tell, without a look at the disk, and moves no files."""
+    return call != "build" and is_graph(target) and _given(dict(options)).keys() <= _IN_MEMORY
 
 
 async def _in_thread(function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:

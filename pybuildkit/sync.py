@@ -138,7 +138,8 @@ class Client(BlockingControl, BlockingSubrequests):
             return None
         from pybuildkit.direct.builds import DirectBuilds
 
-        builds = DirectBuilds(endpoint, timeout=self._timeout, wait=self._wait, portal=self._loop)
+        builds = DirectBuilds(endpoint, timeout=self._timeout)
+        builds.connect(wait=self._wait)
         # Whatever becomes of the environment and the usual sockets, both speak to the same daemon.
         self._client._given_address = address  # noqa: SLF001 - its twin
         return builds
@@ -174,7 +175,8 @@ class Client(BlockingControl, BlockingSubrequests):
     def _run(self, call: str, target: object, options: dict[str, Any]) -> Result:
         builds = self._builds
         if builds is not None:
-            found = builds.run(target, self._client._with_auth(options), call)  # noqa: SLF001 - its twin
+            settings = self._client._with_auth(options)  # noqa: SLF001 - its twin
+            found = builds.run(target, settings, call, portal=self._loop)
             if found is not None:
                 return found
         result: Result = self._call(getattr(self._client, call), target, **options)

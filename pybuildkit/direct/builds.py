@@ -1,4 +1,4 @@
-"""Builds of a blocking client, each in the thread that asks for it: no event loop, a connection for each build under way."""
+"""Builds by the thread that asks for them: no event loop, and a connection for each build under way."""
 
 from __future__ import annotations
 
@@ -36,37 +36,50 @@ class DirectBuilds:
     Args:
         endpoint: where the daemon listens; every connection must reach the same one.
         timeout: seconds to wait for a new connection's first answer.
-        wait: keep trying for so long while nobody listens.
-        portal: the event loop where the coroutines run that the daemon asks for.
-
-    Raises:
-        ConnectError: nobody listens, or it is no daemon.
-        ConnectTimeout: nobody answered in time.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, *, timeout: float, wait: bool, portal: Callable[[], BlockingPortal]
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
-        self._portal = portal
         self._lock = threading.Lock()
         self._running: set[DirectBuild] = set()
         self._closed = False
-        self._idle = [open_channel(endpoint, timeout=timeout, wait=wait)]
+        self._idle: list[DirectChannel] = []
+
+    def connect(self, *, wait: bool) -> None:
+        """Connect for the first build.
+
+        Args:
+            wait: keep trying for ``timeout`` seconds while nobody listens.
+
+        Raises:
+            ConnectError: nobody listens, or it is no daemon.
+            ConnectTimeout: nobody answered in time.
+        """
+        self._idle.append(open_channel(self._endpoint, timeout=self._timeout, wait=wait))
 
     @property
     def address(self) -> str:
         """The address as the user gave it."""
         return self._endpoint.address
 
-    def run(self, target: object, options: Mapping[str, Any], call: str) -> Result | None:
+    def run(
+        self,
+        target: object,
+        options: Mapping[str, Any],
+        call: str,
+        *,
+        portal: Callable[[], BlockingPortal],
+        begun: Callable[[DirectBuild], object] | None = None,
+    ) -> Result | None:
         """Run a build to its end.
 
         Args:
             target: what the client's method takes.
             options: keyword options as users write them, with what opens registries.
             call: the method's name.
+            portal: the event loop for the coroutines that the daemon asks for, when it first does.
+            begun: given the build, for ``cancel``.
 
         Returns:
             The result; None when the build needs an event loop: nothing has happened then.
@@ -82,25 +95,31 @@ class DirectBuilds:
         if plan is None:
             return None
         try:
-            return self._run(plan, spectator)
+            return self._run(plan, spectator, portal, begun)
         finally:
             spectator.done()
 
-    def _run(self, plan: SolvePlan, spectator: _Watching) -> Result:
+    def _run(
+        self,
+        plan: SolvePlan,
+        spectator: _Watching,
+        portal: Callable[[], BlockingPortal],
+        begun: Callable[[DirectBuild], object] | None,
+    ) -> Result:
         channel = self._take()
-        build = DirectBuild(channel, plan, spectator, portal=self._portal)
+        build = DirectBuild(channel, plan, spectator, portal=portal)
         try:
             self._begin(build)
+            if begun is not None:
+                begun(build)
             result = build.run()
         except BuildKitError:
-            self._give_back(channel)
+            self._end(build, channel, keep=True)
             raise
         except BaseException:
-            channel.close()  # left in the middle of something
+            self._end(build, channel, keep=False)  # left in the middle of something
             raise
-        finally:
-            self._running.discard(build)
-        self._give_back(channel)
+        self._end(build, channel, keep=True)
         return result
 
     def _begin(self, build: DirectBuild) -> None:
@@ -108,6 +127,22 @@ class DirectBuilds:
             if self._closed:
                 raise ConfigError("this client was closed while a build began; begin it inside the `with`")
             self._running.add(build)
+
+    def _end(self, build: DirectBuild, channel: DirectChannel, *, keep: bool) -> None:
+        """Nobody cancels the build any more; keep its connection if it is of more use."""
+        with self._lock:
+            self._running.discard(build)
+            keep = keep and not self._closed and channel.usable and len(self._idle) < _IDLE
+            if keep:
+                self._idle.append(channel)
+        if not keep:
+            channel.close()
+
+    def cancel(self, build: DirectBuild) -> None:
+        """Stop a build in the daemon; once ended it does nothing. From any thread."""
+        with self._lock:
+            if build in self._running:
+                build.cancel()
 
     def _take(self) -> DirectChannel:
         """A connection that works, or did a moment ago."""
@@ -120,25 +155,15 @@ class DirectBuilds:
                 return channel
             channel.close()
 
-    def _give_back(self, channel: DirectChannel) -> None:
-        """Keep a connection if it is of more use."""
-        with self._lock:
-            keep = not self._closed and channel.usable and len(self._idle) < _IDLE
-            if keep:
-                self._idle.append(channel)
-        if not keep:
-            channel.close()
-
     def close(self) -> None:
         """Cancel the builds under way, and close the connections that are not in use; the others close with their builds."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-            running = list(self._running)
+            for build in self._running:
+                build.cancel(grace=0)
         for channel in idle:
             channel.close()
-        for build in running:
-            build.cancel(grace=0)
 
 
 def _needs_loop(options: Mapping[str, Any]) -> bool:

@@ -7,8 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import anyio
-
 from pybuildkit._version import __version__
 from pybuildkit.errors import BuildKitError
 from pybuildkit.http2.messages import MessageError
@@ -61,13 +59,18 @@ class H2Channel:
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> bytes:
         """One request, one response; see ``Channel.unary``."""
-        with anyio.move_on_after(timeout):
-            call = await self._open(method, metadata, timeout)
-            try:
-                call.send_only(request)
-                return await call.answer()
-            finally:
-                call.cancel()
+        limit = asyncio.timeout(timeout)
+        try:
+            async with limit:
+                call = await self._open(method, metadata, timeout)
+                try:
+                    call.send_only(request)
+                    return await call.answer()
+                finally:
+                    call.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
         raise self._error("DEADLINE_EXCEEDED", f"no answer within {timeout} seconds", method)
 
     def server_stream(

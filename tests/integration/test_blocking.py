@@ -29,6 +29,12 @@ HELLO = MemoryTree({"Dockerfile": "FROM scratch\nCOPY file /\n", "file": "hello"
 SLEEP = MemoryTree({"Dockerfile": "FROM busybox\nRUN echo asleep; sleep 60\n"})
 
 
+@pytest.fixture(autouse=True)
+def no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that records spans builds in an event loop; other tests may have made this process one."""
+    monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
+
+
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
