@@ -10,7 +10,7 @@ import errno
 import os
 import stat as st
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from operator import attrgetter
@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from pybuildkit._values import dataclass
 from pybuildkit.errors import ConfigError
+from pybuildkit.fsutil.openfile import OpenFile
 from pybuildkit.fsutil.stat import (
     MODE_DEVICE,
     MODE_DIR,
@@ -25,9 +26,10 @@ from pybuildkit.fsutil.stat import (
     MODE_SYMLINK,
     MODE_TYPE,
     Stat,
+    encode_file,
     go_mode,
 )
-from pybuildkit.fsutil.tree import Found, MapFunc, failed, vanished
+from pybuildkit.fsutil.tree import Files, Found, MapFunc, failed, vanished
 
 __all__ = ["Directory"]
 
@@ -89,6 +91,8 @@ class _OpenDirectory:
     def __init__(self, fs: Directory) -> None:
         self.map = fs.map
         self.keep_owner = fs.keep_owner
+        self.in_runs = not fs.keep_owner
+        """Its folders have ``plain_files``."""
         self.path = os.path.realpath(fs.path)
         try:
             self._root = os.open(self.path, _OPEN_DIR)
@@ -148,9 +152,9 @@ class _OpenDirectory:
             os.close(fd)
         return data
 
-    def open(self, path: str) -> _OpenFile:
+    def open(self, path: str) -> OpenFile:
         """See ``Tree.open``."""
-        return _OpenFile(self._open_file(path), self.show(path))
+        return OpenFile(self._open_file(path), self.show(path))
 
     def close(self) -> None:
         """See ``Tree.close``."""
@@ -253,6 +257,61 @@ class _OpenFolder:
                 return None
             raise failed("read", self._tree.show(path), exc) from exc
 
+    def plain_files(
+        self,
+        rest: Iterator[os.DirEntry[str]],
+        prefix: str,
+        limit: int,
+        judge: Callable[[str, os.DirEntry[str]], bool] | None,
+    ) -> tuple[Files, os.DirEntry[str] | None]:
+        """Take the next entries, as long as they are plain files that are sent.
+
+        It is what ``stat`` does, for most of all entries in a third less time.
+
+        Args:
+            rest: the entries that are left.
+            prefix: the folder's path in the tree, and a slash.
+            limit: bytes of encoded ``Stat``s after which it stops.
+            judge: whether an entry, of that path, is sent; all are when None.
+
+        Returns:
+            The files, and the entry that is something else, or what can not be read: whoever asks ``stat`` learns what.
+        """
+        files, tree = Files(), self._tree
+        if self._stale:
+            return files, next(rest, None)
+        paths, sizes, stats = files.paths.append, files.sizes.append, files.stats.append
+        no_xattrs, listxattr = tree.no_xattrs, os.listxattr if tree.xattrs else None
+        told = 0
+        for item in rest:
+            path = prefix + item.name
+            if judge is not None and not judge(path, item):
+                return files, item
+            try:
+                known = item.stat(follow_symlinks=False)
+                mode = _go_mode(known.st_mode)
+                if mode & MODE_TYPE or known.st_nlink > 1:
+                    return files, item
+                if (
+                    listxattr is not None
+                    and known.st_dev not in no_xattrs
+                    and listxattr(self._prefix + item.name, follow_symlinks=False)
+                ):
+                    return files, item
+                size = known.st_size
+                stat = encode_file(path, mode, size, known.st_mtime_ns)
+            except (OSError, UnicodeEncodeError):
+                return files, item
+            paths(path)
+            sizes(size)
+            stats(stat)
+            told += len(stat)
+            if told >= limit:
+                break
+        else:
+            return files, None
+        return files, next(rest, None)
+
     def _told_late(self, item: os.DirEntry[str], path: str) -> Found:
         """The same when the entry can not be asked any more, its descriptor being closed."""
         try:
@@ -341,27 +400,3 @@ class _OpenFolder:
                 with suppress(OSError):  # one that we may not read, or that is gone, is not sent
                     xattrs[key] = os.getxattr(path, key, follow_symlinks=False)
         return xattrs
-
-
-class _OpenFile:
-    """See ``Source``."""
-
-    __slots__ = ("_fd", "_path")
-
-    def __init__(self, fd: int, path: str) -> None:
-        self._fd = fd
-        self._path = path
-        if hasattr(os, "posix_fadvise"):
-            with suppress(OSError):  # advice only
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-
-    def read(self, size: int) -> bytes:
-        """See ``Source.read``."""
-        try:
-            return os.read(self._fd, size)
-        except OSError as exc:
-            raise failed("read", self._path, exc) from exc
-
-    def close(self) -> None:
-        """See ``Source.close``."""
-        os.close(self._fd)

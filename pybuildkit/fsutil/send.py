@@ -27,9 +27,10 @@ from pybuildkit.fsutil.stat import (
     encode_error,
     encode_request,
     encode_stat_packet,
+    stat_head,
 )
-from pybuildkit.fsutil.tree import Source, Tree
-from pybuildkit.fsutil.walk import walk
+from pybuildkit.fsutil.tree import Files, Source, Tree
+from pybuildkit.fsutil.walk import walk_in_runs
 
 __all__ = ["SendProgress", "Sender"]
 
@@ -57,6 +58,8 @@ PATIENCE = 0.05
 """Seconds after which ``pull`` returns with what it has: a slow disk must not keep the thread from other calls."""
 
 _PREFIX = tuple([b"\0" + size.to_bytes(4, "big") for size in range(512)])
+_PREFIX_SIZE = len(_PREFIX[0])
+_LONG = 500
 _REQUEST = encode_request(1)[:-1]
 
 
@@ -104,7 +107,7 @@ class Sender:
 
     def __init__(self, tree: Tree, filter: Filter | None = None) -> None:  # noqa: A002
         self._tree = tree
-        self._walk: Generator[Stat | None, None, None] | None = walk(tree, filter)
+        self._walk: Generator[Stat | Files | None, None, None] | None = walk_in_runs(tree, filter)
         self._paths: list[
             str | None
         ] = []  # by file id; None for what has no content, or was asked for before
@@ -243,6 +246,12 @@ class Sender:
             if stat is None:
                 resting = True
                 break
+            if isinstance(stat, Files):
+                batch += self._tell_files(stat)
+                count += len(stat.paths)
+                if batch >= share:
+                    break
+                continue
             packet = encode_stat_packet(stat)
             size = len(packet)
             add(_PREFIX[size] if size < 512 else _prefix(size))
@@ -260,6 +269,20 @@ class Sender:
         self._out.size += batch
         self.progress.entries += count
         return not resting
+
+    def _tell_files(self, files: Files) -> int:
+        """Add the STATs of files in a row; the bytes of their packets."""
+        self._paths += files.paths
+        self._sizes.extend(files.sizes)
+        add = self._out.parts.append
+        total = 0
+        for stat in files.stats:
+            size = len(stat)
+            head = _STAT_HEADS[size] if size < _LONG else _stat_head(size)
+            add(head)
+            add(stat)
+            total += len(head) + size
+        return total - _PREFIX_SIZE * len(files.stats)
 
     def _send_files(self) -> bool:
         """Add about a buffer of what was asked for; False when nothing is."""
@@ -366,3 +389,12 @@ class _Output:
 def _prefix(size: int) -> bytes:
     """What stands before a gRPC message."""
     return b"\0" + size.to_bytes(4, "big")
+
+
+def _stat_head(size: int) -> bytes:
+    """What stands before an encoded ``Stat`` of ``size`` bytes."""
+    head = stat_head(size)
+    return _prefix(len(head) + size) + head
+
+
+_STAT_HEADS = tuple([_stat_head(size) for size in range(_LONG)])

@@ -37,11 +37,13 @@ __all__ = [
     "decode_stat",
     "encode_data",
     "encode_error",
+    "encode_file",
     "encode_request",
     "encode_stat",
     "encode_stat_packet",
     "go_mode",
     "requestable",
+    "stat_head",
     "unix_mode",
 ]
 
@@ -262,6 +264,24 @@ def _not_utf8(stat: Stat, exc: UnicodeEncodeError) -> TransferError:
     )
 
 
+def encode_file(path: str, mode: int, size: int, mtime_ns: int) -> bytes:
+    """Encode the ``Stat`` of a regular file that has nothing else to tell; see ``encode_stat``.
+
+    Raises:
+        UnicodeEncodeError: its path is not UTF-8.
+    """
+    name = path.encode()
+    return b"".join(
+        (
+            _PATH_HEAD[len(name)] if len(name) < 256 else b"\x0a" + varint(len(name)),
+            name,
+            _mode_fields.get(mode) or _mode_field(mode),
+            b"\x28" + varint(size) if size else b"",
+            _mtime_field(mtime_ns),
+        )
+    )
+
+
 def encode_stat_packet(stat: Stat) -> bytes:
     """Encode the STAT packet of an entry.
 
@@ -269,8 +289,12 @@ def encode_stat_packet(stat: Stat) -> bytes:
         TransferError: a name in it is not UTF-8.
     """
     body = encode_stat(stat)
-    size = len(body)
-    return (_STAT_HEAD[size] if size < 512 else b"\x12" + varint(size)) + body
+    return stat_head(len(body)) + body
+
+
+def stat_head(size: int) -> bytes:
+    """What stands before an encoded ``Stat`` of ``size`` bytes in its packet."""
+    return _STAT_HEAD[size] if size < 512 else b"\x12" + varint(size)
 
 
 def encode_request(file_id: int) -> bytes:

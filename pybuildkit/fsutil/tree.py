@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from pybuildkit.errors import TransferError
 from pybuildkit.fsutil.stat import Stat
 
-__all__ = ["FS", "Folder", "Found", "LinkKey", "MapFunc", "Source", "Tree", "failed", "vanished"]
+__all__ = ["FS", "Files", "Folder", "Found", "LinkKey", "MapFunc", "Source", "Tree", "failed", "vanished"]
 
 LinkKey: TypeAlias = tuple[int, int] | None
 """What the names of one file have in common; None for what can have one name only."""
@@ -24,6 +24,23 @@ Found: TypeAlias = tuple[Stat, LinkKey]
 MapFunc: TypeAlias = Callable[[Stat], Stat | None]
 """Changes what is told of an entry: its permission bits, owner, time or attributes. None leaves it out, with all
 that is in it. Called in the session's thread, for what the patterns let through."""
+
+
+class Files:
+    """Regular files in a row, each root's, with one name and no extended attributes: most entries of most trees.
+
+    Attributes:
+        paths: the paths in the tree.
+        sizes: bytes of each.
+        stats: each one's encoded ``Stat``.
+    """
+
+    __slots__ = ("paths", "sizes", "stats")
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.sizes: list[int] = []
+        self.stats: list[bytes] = []
 
 
 class Folder(Protocol):

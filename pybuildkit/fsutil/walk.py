@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 from pybuildkit.errors import ConfigError
 from pybuildkit.fsutil.filter import Filter
 from pybuildkit.fsutil.stat import MODE_DIR, MODE_TYPE, Stat
-from pybuildkit.fsutil.tree import Folder, Found, Tree, failed
+from pybuildkit.fsutil.tree import Files, Folder, Found, Tree, failed
 
-__all__ = ["walk"]
+__all__ = ["RUN", "walk", "walk_in_runs"]
+
+RUN = 2 << 10
+"""Bytes of encoded entries in one run of files, roughly."""
 
 _BREATH = 1000
 """After so many entries that are not sent the walk gives None, so that the caller can see to other things."""
+
+
+class _Runs(Protocol):
+    """The folders of a tree that has ``in_runs``."""
+
+    def plain_files(
+        self, rest: Iterator[Any], prefix: str, limit: int, judge: Callable[[str, Any], bool] | None
+    ) -> tuple[Files, Any]:
+        """See ``directory``."""
+        ...
 
 
 class _Level(NamedTuple):
@@ -55,21 +68,36 @@ def walk(tree: Tree, filter: Filter | None = None) -> Generator[Stat | None, Non
     """
     walker = _Walker(tree, filter)
     try:
+        for found in walker.run():
+            assert not isinstance(found, Files)
+            yield found
+    finally:
+        walker.close()
+
+
+def walk_in_runs(
+    tree: Tree,
+    filter: Filter | None = None,  # noqa: A002
+) -> Generator[Stat | Files | None, None, None]:
+    """The same, with plain files in a row told as one where the tree can do that, and nothing is mapped."""
+    walker = _Walker(tree, filter, in_runs=tree.map is None and getattr(tree, "in_runs", False))
+    try:
         yield from walker.run()
     finally:
         walker.close()
 
 
 class _Walker:
-    def __init__(self, tree: Tree, filter: Filter | None) -> None:  # noqa: A002
+    def __init__(self, tree: Tree, filter: Filter | None, *, in_runs: bool = False) -> None:  # noqa: A002
         self._tree = tree
+        self._in_runs = in_runs
         self._decide = filter.decide if filter else None
         self._map = tree.map
         self._levels: list[_Level] = []
         self._late: list[_Late] = []
         self._links: dict[tuple[int, int], str] = {}
 
-    def run(self) -> Generator[Stat | None, None, None]:
+    def run(self) -> Generator[Stat | Files | None, None, None]:
         self._push(self._tree.root(), "", "", 0, 0)
         levels, late, decide = self._levels, self._late, self._decide
         quiet = 0
@@ -79,7 +107,12 @@ class _Walker:
             folder, rest, prefix, includes, excludes = levels[-1]
             is_dir = folder.is_dir
             look_up = folder.stat if self._map is None else partial(self._mapped, folder)
-            for item in rest:
+            next_run = self._runs_of(levels[-1])
+            while True:
+                item = next(rest, None) if next_run is None or late else (yield from next_run())
+                if item is None:
+                    self._pop()
+                    break
                 path = prefix + item.name
                 if decide is not None:
                     send, look, within, without = decide(path, includes, excludes, is_dir, item)
@@ -104,8 +137,28 @@ class _Walker:
                     continue
                 if self._enter(folder, item, path, send=send, includes=within, excludes=without):
                     break
-            else:
-                self._pop()
+
+    def _runs_of(self, level: _Level) -> Callable[[], Generator[Files, None, Any]] | None:
+        """What gives the plain files of a directory up to the next entry that is something else, and returns that one.
+
+        None where all entries are taken one by one.
+        """
+        if not self._in_runs:
+            return None
+        plain_files = cast("_Runs", level.folder).plain_files
+        judge = None if self._decide is None else partial(self._is_sent, level)
+
+        def next_run() -> Generator[Files, None, Any]:
+            files, item = plain_files(level.rest, level.prefix, RUN, judge)
+            if files.paths:
+                yield files
+            return item
+
+        return next_run
+
+    def _is_sent(self, level: _Level, path: str, item: Any) -> bool:
+        assert self._decide is not None
+        return self._decide(path, level.includes, level.excludes, level.folder.is_dir, item)[0]
 
     def close(self) -> None:
         while self._levels:

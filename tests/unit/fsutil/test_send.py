@@ -18,6 +18,8 @@ from pybuildkit.fsutil import send as module
 from pybuildkit.fsutil.filter import Filter
 from pybuildkit.fsutil.send import Sender
 from pybuildkit.fsutil.stat import FIN, PacketType, encode_data, encode_error, encode_request
+from pybuildkit.fsutil.tree import Files
+from pybuildkit.fsutil.walk import walk, walk_in_runs
 from tests.support.sourcetrees import make_tree
 from tests.support.treereceiver import TreeReceiver, packets
 
@@ -74,6 +76,48 @@ def test_files_come_when_they_are_asked_for() -> None:
         (0, 0),
     ]
     assert (sender.progress.files, sender.progress.content) == (3, 600_004)
+    sender.close()
+
+
+@pytest.mark.parametrize(
+    "filtered",
+    [{}, {"excludes": ["**/*.txt"]}, {"excludes": ["*", "!dir*"]}, {"includes": ["**/a*", "d*/**/f*"]}],
+    ids=["all", "without some", "but for some", "some"],
+)
+@pytest.mark.parametrize("keep_owner", [False, True])
+def test_files_told_in_runs_are_told_as_one_by_one(
+    tmp_path: Path, filtered: dict[str, Any], keep_owner: bool
+) -> None:
+    """S29, S32, S33, S45, S46: links, attributes, modes, times, long and odd names among many plain files."""
+    make_tree(tmp_path, 7)
+    for folder in (tmp_path, tmp_path / "dir with many", tmp_path / "dir with many" / ("long" * 50)):
+        folder.mkdir(exist_ok=True)
+        for number in range(150):
+            file = folder / f"f{number:03}.{'txt' if number % 3 else 'py'}"
+            file.write_bytes(bytes(number % 7))
+            os.utime(file, ns=(0, number * 10**16 - 10**17))
+            file.chmod(0o4755 if number % 10 == 0 else 0o640)
+        os.link(folder / "f010.txt", folder / "f010a.txt")
+        os.symlink("f000.py", folder / "f020a.txt")
+        os.setxattr(folder / "f030.py", "user.mark", b"x")
+        (folder / ("name" * 60)).write_text("more than 255 bytes in all")
+    fs = Directory(tmp_path, keep_owner=keep_owner)
+    tree = fs.open()
+    expected = list(walk(tree, Filter(**filtered)))
+    runs = [found for found in walk_in_runs(tree, Filter(**filtered)) if isinstance(found, Files)]
+    tree.close()
+    assert any(run.paths for run in runs) != keep_owner
+    sender = sender_of(fs, **filtered)
+    told = [packet.stat for packet in drained(sender) if packet.stat is not None]
+    assert told == [stat for stat in expected if stat is not None]
+    assert sender.progress.entries == len(told)
+    asked = [number for number, stat in enumerate(told) if stat.is_regular and not stat.linkname]
+    for number in asked:
+        sender.feed(encode_request(number))
+    sent: dict[int, bytes] = {}
+    for packet in drained(sender):
+        sent[packet.id] = sent.get(packet.id, b"") + bytes(packet.data)
+    assert sent == {number: (tmp_path / told[number].path).read_bytes() for number in asked}
     sender.close()
 
 
