@@ -75,13 +75,14 @@ class Bench:
                 seconds.append(time.perf_counter() - start)
         return seconds
 
-    def solves(self, rounds: int, concurrency: int) -> None:
+    def solves(self, name: str, rounds: int, concurrency: int, *, blocking: bool = False) -> None:
         """Print one comparison."""
         ours: list[float] = []
         go: list[float] = []
         buildctl: list[float] = []
         for _ in range(3):  # in turn, so that a machine whose speed drifts is the same for all
-            ours += self.in_process([sys.executable, "-m", "bench.solveclient"], rounds, concurrency)
+            at_once = 0 if blocking else concurrency
+            ours += self.in_process([sys.executable, "-m", "bench.solveclient"], rounds, at_once)
             go += self.in_process([str(SOLVEBENCH)], rounds, concurrency)
             buildctl += self.processes(max(1, rounds // 9 if concurrency == 1 else rounds // 3), concurrency)
         calm = [seconds for seconds in go if seconds < STALL]
@@ -93,7 +94,7 @@ class Bench:
             else f"- | {stalls} | -"
         )
         print(
-            f"| {concurrency} at once | {1e3 * a:.1f} ms | {beside_go} | {1e3 * c:.1f} ms | {a / c:.2f} |",
+            f"| {name} | {1e3 * a:.1f} ms | {beside_go} | {1e3 * c:.1f} ms | {a / c:.2f} |",
             flush=True,
         )
 
@@ -165,8 +166,9 @@ def main() -> None:
             "| cached solves | ours | Go, calm rounds | stalled | ours / Go | buildctl processes | ours / buildctl |"
         )
         print("|---|---|---|---|---|---|---|")
-        bench.solves(3 * rounds, 1)
-        bench.solves(max(1, rounds // 3), crowd)
+        bench.solves("one at a time, Client", 3 * rounds, 1, blocking=True)
+        bench.solves("one at a time, AsyncClient", 3 * rounds, 1)
+        bench.solves(f"{crowd} at once, AsyncClient", max(1, rounds // 3), crowd)
         print_table("A cached Dockerfile", [take_turns("cached Dockerfile", rounds, bench.dockerfile())])
         row = take_turns(f"{lines} lines", max(1, rounds // 3), bench.chatty(lines))
         print_table("A step that prints", [row])

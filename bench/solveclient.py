@@ -1,6 +1,7 @@
 """Cached solves of one graph through one client; prints the seconds of each round as JSON.
 
-``python -m bench.solveclient ADDRESS ROUNDS CONCURRENCY < definition``, the twin of ``tools/cmd/solvebench``.
+``python -m bench.solveclient ADDRESS ROUNDS CONCURRENCY < definition``, the twin of ``tools/cmd/solvebench``. None at once is one
+at a time by the blocking client.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 
 import anyio
 
-from pybuildkit import AsyncClient
+from pybuildkit import AsyncClient, Client
 
 
 async def measure(address: str, rounds: int, concurrency: int, definition: bytes) -> list[float]:
@@ -30,9 +31,28 @@ async def measure(address: str, rounds: int, concurrency: int, definition: bytes
     return seconds
 
 
+def measure_blocking(address: str, rounds: int, definition: bytes) -> list[float]:
+    """One solve after the other."""
+    seconds = []
+    with Client(address) as client:
+        for number in range(rounds + 50):
+            start = time.perf_counter()
+            client.solve(definition)
+            if number >= 50:
+                seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    address, rounds, concurrency = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    definition = sys.stdin.buffer.read()
+    if concurrency:
+        seconds = asyncio.run(measure(address, rounds, concurrency, definition))
+    else:
+        seconds = measure_blocking(address, rounds, definition)
+    print(json.dumps(seconds))
+
+
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            asyncio.run(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.stdin.buffer.read()))
-        )
-    )
+    main()

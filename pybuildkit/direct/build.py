@@ -172,7 +172,9 @@ class DirectBuild:
         offer, channel = self._plan.offer, self._channel
         handlers = HandlerLoop(lambda function: driver.post(function), failures, self._portal)
         carrier = _Carrier(channel, offer, lambda: self._look(solve, driver, watcher))
-        driver = Driver(carrier, Server(offer.machines(handlers), failures), lambda: None)
+        # Nothing depends on the end of a session that moves no files: it comes with the rest of Status, or later.
+        drain = 0 if offer.light else None
+        driver = Driver(carrier, Server(offer.machines(handlers), failures), lambda: None, drain=drain)
         watcher = Watcher(driver, offer.health_timeout)
         solve = channel.start(SOLVE, self._plan.request.encode(), answers.append)
         try:

@@ -26,7 +26,7 @@ __all__ = ["DirectBuilds"]
 _IN_A_LOOP = ("session", "inputs", "uploads", "late_outputs", "on_exported")
 """Options whose values live in an event loop, or are asked there."""
 
-_IDLE = 4
+_IDLE = 16
 """Connections that are kept for the next builds."""
 
 
@@ -150,7 +150,7 @@ class DirectBuilds:
             with self._lock:
                 channel = self._idle.pop() if self._idle else None
             if channel is None:
-                return open_channel(self._endpoint, timeout=self._timeout)
+                return open_channel(self._endpoint, timeout=self._timeout, greet=False)
             if channel.usable:
                 return channel
             channel.close()

@@ -83,11 +83,10 @@ class DirectChannel:
 
     @property
     def usable(self) -> bool:
-        """Nothing is under way, and the daemon has not closed the connection or said that it will."""
+        """The daemon has not closed the connection, or said that it will. Sessions that have ended may still be on it."""
         self.way.read()
         self.way.flush()
-        connection = self.way.connection
-        return not self.way.lost and connection.goaway is None and not connection.streams
+        return not self.way.lost and self.way.connection.goaway is None
 
     def start(
         self, method: str, request: bytes, took: Callable[[bytes], object], *, timeout: float | None = None
@@ -158,13 +157,16 @@ class DirectChannel:
         return rpc_error(code, text, method=method, address=self.address, connected=self.way.answered)
 
 
-def open_channel(endpoint: Endpoint, *, timeout: float, wait: bool = False) -> DirectChannel:
+def open_channel(
+    endpoint: Endpoint, *, timeout: float, wait: bool = False, greet: bool = True
+) -> DirectChannel:
     """Connect, and hear that a daemon is there.
 
     Args:
         endpoint: where to.
         timeout: seconds to wait for the first answer.
         wait: keep trying for so long while nobody listens.
+        greet: ask whether it is a daemon; where one has answered before, the first call will show.
 
     Raises:
         ConnectError: nobody listens, or it is no daemon.
@@ -174,7 +176,7 @@ def open_channel(endpoint: Endpoint, *, timeout: float, wait: bool = False) -> D
     last: ConnectError | None = None
     while (left := until - time.monotonic()) > 0:
         try:
-            return _greeted(endpoint, left)
+            return _greeted(endpoint, left) if greet else _connected(endpoint, left)
         except ConnectTimeout:
             break
         except ConnectError as exc:
@@ -189,14 +191,18 @@ def open_channel(endpoint: Endpoint, *, timeout: float, wait: bool = False) -> D
     )
 
 
-def _greeted(endpoint: Endpoint, timeout: float) -> DirectChannel:
+def _connected(endpoint: Endpoint, timeout: float) -> DirectChannel:
     try:
         sock = connect_blocking(endpoint, timeout)
     except TimeoutError:
         raise ConnectTimeout("", address=endpoint.address) from None
     except OSError as exc:
         raise connect_error(endpoint.address, exc.strerror or str(exc)) from None
-    channel = DirectChannel(SocketWay(sock, stream_window=RECEIVE_WINDOW), endpoint)
+    return DirectChannel(SocketWay(sock, stream_window=RECEIVE_WINDOW), endpoint)
+
+
+def _greeted(endpoint: Endpoint, timeout: float) -> DirectChannel:
+    channel = _connected(endpoint, timeout)
     try:
         channel.unary(_INFO, timeout=timeout)
     except Unsupported:  # C44: a daemon before 0.11 is a daemon too

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildsInThreads"]
 
+_AT_ONCE = 4
+"""Builds in threads at the same time: more of them spend their time on waiting for the interpreter."""
+
 
 class BuildsInThreads:
     """Runs builds on a daemon, in threads; close it in the end.
@@ -35,6 +38,7 @@ class BuildsInThreads:
 
     def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
         self._builds = DirectBuilds(endpoint, timeout=timeout)
+        self._running = 0
 
     async def run(self, target: object, options: Mapping[str, Any], call: str) -> Result | None:
         """Run a build to its end; see ``DirectBuilds.run``. A cancel stops it in the daemon.
@@ -42,9 +46,13 @@ class BuildsInThreads:
         Returns:
             The result; None when the build belongs into the event loop: nothing has happened then.
         """
-        if is_quick(target, options, call):
-            return None  # it takes less time than a thread
-        return await _Threaded(self._builds, target, options, call).ended()
+        if self._running >= _AT_ONCE or is_quick(target, options, call):  # it takes less time than a thread
+            return None
+        self._running += 1
+        try:
+            return await _Threaded(self._builds, target, options, call).ended()
+        finally:
+            self._running -= 1
 
     def close(self) -> None:
         """Cancel the builds under way, and close the connections."""

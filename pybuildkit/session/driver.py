@@ -20,7 +20,7 @@ _GATHER = 0.004
 """Seconds that machines may fill one batch before it is sent and the daemon heard again."""
 
 DRAIN = 2.0
-"""Seconds that the daemon is given to end its side of the stream after ours has ended (S12)."""
+"""Seconds that the daemon is mostly given to end its side of the stream after ours has ended (S12)."""
 
 
 class Driver:
@@ -33,13 +33,17 @@ class Driver:
         carrier: thread side of what carries the bytes.
         server: the calls.
         ended: called in the thread as its last act.
+        drain: seconds that the daemon is given to end its side after ours has ended, ``DRAIN`` when None.
 
     Attributes:
         error: why the session ended; None while it runs, and when it was stopped.
         heard: how often something has come from the daemon.
     """
 
-    def __init__(self, carrier: Carrier, server: Server, ended: Callable[[], None]) -> None:
+    def __init__(
+        self, carrier: Carrier, server: Server, ended: Callable[[], None], *, drain: float | None = None
+    ) -> None:
+        self._drain = DRAIN if drain is None else drain
         self._carrier = carrier
         self._server = server
         self._ended = ended
@@ -190,7 +194,7 @@ class Driver:
         """End our side, and wait for the daemon to end its own (S12)."""
         carrier = self._carrier
         self._shut()
-        until = time.monotonic() + DRAIN
+        until = time.monotonic() + self._drain
         while not carrier.ended and (left := until - time.monotonic()) > 0:
             carrier.take()
             if not carrier.ended:

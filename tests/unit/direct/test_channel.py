@@ -13,9 +13,11 @@ import pytest
 
 from pybuildkit.direct.channel import DirectChannel, open_channel
 from pybuildkit.errors import ConnectError, ConnectionLost, ConnectTimeout, NotFound, RPCError
+from pybuildkit.http2 import frames
 from pybuildkit.http2.headers import encode
 from pybuildkit.http2.messages import prefix
 from pybuildkit.http2.metadata import OK_TRAILERS, RESPONSE_HEADERS, status_fields
+from pybuildkit.session.socketway import SocketWay
 from pybuildkit.transport.endpoint import Endpoint
 from tests.support.h2peer import Server, collect
 
@@ -124,6 +126,42 @@ def test_a_daemon_that_hangs_up(tmp_path: Path) -> None:
         for _ in range(2):
             with pytest.raises(ConnectionLost):
                 channel.unary("/a.B/HangUp")
+
+
+def test_a_connection_is_of_use_until_the_daemon_is_gone(tmp_path: Path) -> None:
+    with connected(tmp_path) as (channel, peer):
+        assert channel.usable
+        channel.unary("/a.B/Echo", b"x")
+        assert channel.usable
+        with pytest.raises(ConnectionLost):
+            channel.unary("/a.B/HangUp")
+        peer.join()
+        assert not channel.usable
+
+
+def test_a_connection_is_of_no_use_when_the_daemon_says_so(tmp_path: Path) -> None:
+    """R18: GOAWAY is noticed before the next call is begun."""
+    near, far = socket.socketpair()
+    channel = DirectChannel(SocketWay(near, stream_window=1 << 20), endpoint(tmp_path / "s"))
+    with far:
+        server = Server()
+        server.connection.receive(far.recv(65536))
+        far.sendall(collect(server.connection))
+        assert channel.usable
+        far.sendall(frames.goaway(0, 0, b"that is all"))
+        assert not channel.usable
+        channel.close()
+
+
+def test_a_daemon_that_is_known_is_not_asked_again(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        channel = open_channel(endpoint(tmp_path / "s"), timeout=5, greet=False)  # nobody answers
+        assert channel.usable
+        channel.close()
+    with pytest.raises(ConnectError, match="is buildkitd running there"):
+        open_channel(endpoint(tmp_path / "none"), timeout=5, greet=False)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
