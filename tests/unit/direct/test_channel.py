@@ -130,26 +130,28 @@ def test_a_daemon_that_hangs_up(tmp_path: Path) -> None:
 
 def test_a_connection_is_of_use_until_the_daemon_is_gone(tmp_path: Path) -> None:
     with connected(tmp_path) as (channel, peer):
-        assert channel.usable
+        before = channel.usable
         channel.unary("/a.B/Echo", b"x")
-        assert channel.usable
+        between = channel.usable
         with pytest.raises(ConnectionLost):
             channel.unary("/a.B/HangUp")
         peer.join()
-        assert not channel.usable
+        assert (before, between, channel.usable) == (True, True, False)
 
 
 def test_a_connection_is_of_no_use_when_the_daemon_says_so(tmp_path: Path) -> None:
     """R18: GOAWAY is noticed before the next call is begun."""
     near, far = socket.socketpair()
     channel = DirectChannel(SocketWay(near, stream_window=1 << 20), endpoint(tmp_path / "s"))
+    far.settimeout(10)
     with far:
         server = Server()
+        before = channel.usable  # which says hello
         server.connection.receive(far.recv(65536))
         far.sendall(collect(server.connection))
-        assert channel.usable
+        greeted = channel.usable
         far.sendall(frames.goaway(0, 0, b"that is all"))
-        assert not channel.usable
+        assert (before, greeted, channel.usable) == (True, True, False)
         channel.close()
 
 
