@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pybuildkit.transport.endpoint import Endpoint
     from pybuildkit.ui import Display
 
-__all__ = ["DirectBuilds"]
+__all__ = ["DirectBuilds", "needs_loop"]
 
 _IN_A_LOOP = ("session", "inputs", "uploads", "late_outputs", "on_exported")
 """Options whose values live in an event loop, or are asked there."""
@@ -88,7 +88,7 @@ class DirectBuilds:
             ConfigError, DefinitionError: an argument can not work; nothing was sent.
             BuildError, SessionError, RPCError: see ``DirectBuild.run``.
         """
-        if _needs_loop(options):
+        if needs_loop(options):
             return None
         spectator = _spectator(options.get("progress"))
         plan = _planned(target, {key: value for key, value in options.items() if key != "progress"}, call)
@@ -166,7 +166,8 @@ class DirectBuilds:
             channel.close()
 
 
-def _needs_loop(options: Mapping[str, Any]) -> bool:
+def needs_loop(options: Mapping[str, Any]) -> bool:
+    """Whether a build can not do without an event loop, as far as its options tell."""
     if any(options.get(key) for key in _IN_A_LOOP) or callable(options.get("source_policy")):
         return True
     return "opentelemetry.trace" in sys.modules  # spans are recorded where the calls of an event loop are

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from pybuildkit._shielding import shield
-from pybuildkit.direct.builds import DirectBuilds
+from pybuildkit.direct.builds import DirectBuilds, needs_loop
 from pybuildkit.errors import BuildCancelled
 from pybuildkit.planning import is_quick
 
@@ -43,10 +43,12 @@ class BuildsInThreads:
     async def run(self, target: object, options: Mapping[str, Any], call: str) -> Result | None:
         """Run a build to its end; see ``DirectBuilds.run``. A cancel stops it in the daemon.
 
+        A quick build is none for a thread: it would take less time than that.
+
         Returns:
             The result; None when the build belongs into the event loop: nothing has happened then.
         """
-        if self._running >= _AT_ONCE or is_quick(target, options, call):  # it takes less time than a thread
+        if self._running >= _AT_ONCE or needs_loop(options) or is_quick(target, options, call):
             return None
         self._running += 1
         try:
