@@ -83,6 +83,7 @@ class Client(BlockingControl, BlockingSubrequests):
         self._stack: ExitStack | None = None
         self._builds: DirectBuilds | None = None
         self._portal: BlockingPortal | None = None
+        self._portal_process = 0
         self._twin_connected = False
 
     def __enter__(self) -> Self:
@@ -149,9 +150,12 @@ class Client(BlockingControl, BlockingSubrequests):
         with self._lock:
             if self._stack is None:
                 raise ConfigError("this client is not connected; use it inside `with Client() as buildkit:`")
+            if self._portal is not None and self._portal_process != os.getpid():
+                raise ConfigError("this client's event loop did not survive the fork; make a new Client here")
             if self._portal is None:
                 from anyio.from_thread import start_blocking_portal
 
+                self._portal_process = os.getpid()
                 self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
             return self._portal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -41,9 +42,13 @@ class DirectBuilds:
     def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
+        self._closed = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._running: set[DirectBuild] = set()
-        self._closed = False
         self._idle: list[DirectChannel] = []
 
     def connect(self, *, wait: bool) -> None:
@@ -146,6 +151,12 @@ class DirectBuilds:
 
     def _take(self) -> DirectChannel:
         """A connection that works, or did a moment ago."""
+        if self._process != os.getpid():
+            # A fork: the connections are the parent's, and so is whoever holds the lock.
+            idle = self._idle
+            self._begin_anew()
+            for inherited in idle:
+                inherited.close()
         while True:
             with self._lock:
                 channel = self._idle.pop() if self._idle else None

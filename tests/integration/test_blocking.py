@@ -220,6 +220,36 @@ def test_closing_ends_builds_of_other_threads(buildkitd: BuildkitdService) -> No
         client.build(HELLO)
 
 
+def test_a_fork_does_not_share_connections(buildkitd: BuildkitdService) -> None:
+    """Parent and child build at the same time; what needs the parent's event loop says so."""
+    program = f"""
+import os, sys, threading
+from pybuildkit import Client, ConfigError
+from pybuildkit.fsutil import MemoryTree
+def build(client, word):
+    for number in range(10):
+        client.build(MemoryTree({{"Dockerfile": "FROM scratch\\nCOPY f /\\n", "f": word + str(number)}}))
+client = Client({buildkitd.address!r})
+client.__enter__()
+build(client, "before")
+client.info()
+child = os.fork()
+build(client, "child" if child == 0 else "parent")
+if child == 0:
+    try:
+        client.info()
+    except ConfigError as exc:
+        assert "fork" in str(exc)
+        os._exit(7)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+build(client, "after")
+client.info()
+client.close()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment(), timeout=60)
+
+
 def test_a_daemon_that_was_started_again_is_found(tmp_path: Path) -> None:
     binary = find_tool("buildkitd")
     if binary is None:
