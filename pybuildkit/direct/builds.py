@@ -51,6 +51,14 @@ class DirectBuilds:
         self._running: set[DirectBuild] = set()
         self._idle: list[DirectChannel] = []
 
+    def _leave_parent(self) -> None:
+        """After a fork the connections are the parent's, and so is whoever holds the lock."""
+        if self._process != os.getpid():
+            idle = self._idle
+            self._begin_anew()
+            for channel in idle:
+                channel.close()
+
     def connect(self, *, wait: bool) -> None:
         """Connect for the first build.
 
@@ -151,12 +159,7 @@ class DirectBuilds:
 
     def _take(self) -> DirectChannel:
         """A connection that works, or did a moment ago."""
-        if self._process != os.getpid():
-            # A fork: the connections are the parent's, and so is whoever holds the lock.
-            idle = self._idle
-            self._begin_anew()
-            for inherited in idle:
-                inherited.close()
+        self._leave_parent()
         while True:
             with self._lock:
                 channel = self._idle.pop() if self._idle else None
@@ -168,6 +171,7 @@ class DirectBuilds:
 
     def close(self) -> None:
         """Cancel the builds under way, and close the connections that are not in use; the others close with their builds."""
+        self._leave_parent()
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -290,5 +290,6 @@ def test_what_needs_an_event_loop_gets_one(buildkitd: BuildkitdService, tmp_path
 def test_a_chosen_carrier_is_used(buildkitd: BuildkitdService, tmp_path: Path) -> None:
     for own in (True, False):
         with buildkitd.blocking_client(own_session=own) as client:
+            assert client._builds is None
             client.build(HELLO, outputs=Local(tmp_path / str(own)))
         assert (tmp_path / str(own) / "file").read_text() == "hello"
